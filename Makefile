@@ -1,0 +1,45 @@
+# Everything starts from a clone and Python 3.11 to 3.13: `make demo`, `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.made
+WORKERS ?= 2
+
+.PHONY: help venv demo test test-long lint format lock clean
+
+help: ## what can be made here
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+venv: $(STAMP) ## .venv with the project and its test tools, as the lock file says
+
+$(STAMP): requirements.lock pyproject.toml tools/venv.sh
+	@tools/venv.sh $(VENV)
+
+demo: venv ## a month of retail through central, relay and tills, with its proof
+	@$(BIN)/tillsync demo
+
+lint: venv ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir .import_linter_cache
+
+format: venv ## put the style right
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+test: lint ## the whole suite, on real PostgreSQL and SQLite
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not long' $(ARGS)
+
+test-long: lint ## with the large runs
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --timeout 3600 $(ARGS)
+
+lock: ## renew requirements.lock
+	@tools/lock.sh requirements.lock
+
+clean: ## remove all that was made here
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-data
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What is pure: no database, no clock, no randomness of its own."""
