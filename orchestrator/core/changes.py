@@ -1,0 +1,62 @@
+"""Changes of a till as they travel: positions, shapes, uploads, and what one key's changes come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+Value = None | int | float | str | bytes
+"""A value as SQLite stores it: the five storage classes."""
+Row = tuple[Value, ...]
+
+
+class Position(NamedTuple):
+    """A place in a till's changelog. The nonce is random: two histories of one till never agree after their fork."""
+
+    seq: int
+    nonce: int
+
+
+ORIGIN = Position(0, 0)
+
+
+class Shape(msgspec.Struct, frozen=True, array_like=True):
+    """The columns that images of a table carry: central's table name, column names, and the key among them."""
+
+    table: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]
+
+
+class Change(NamedTuple):
+    """One captured change: `op` is I, U or D; `old` and `new` are images in the order of `shape.columns`."""
+
+    seq: int
+    nonce: int
+    shape: int
+    op: str
+    old: Row | None
+    new: Row | None
+
+
+class Upload(msgspec.Struct, frozen=True, array_like=True):
+    """One part of an upload: the shapes that its changes refer to by index, and the changes in order of position."""
+
+    shapes: list[Shape]
+    changes: list[tuple[int, int, int, str, Row | None, Row | None]]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Upload)
+
+
+def encode_upload(shapes: list[Shape], changes: Iterable[tuple[int, int, int, str, Row | None, Row | None]]) -> bytes:
+    """An upload part as msgpack: SQLite's storage classes are msgpack's own types, so every value stays exact."""
+    return _encoder.encode((shapes, list(changes)))
+
+
+def decode_upload(body: bytes) -> Upload:
+    """Read an upload part. Raises msgspec.MsgspecError where it is malformed: the caller knows whose it is."""
+    return _decoder.decode(body)

@@ -1,0 +1,16 @@
+-- relay.hello(): what a branch needs to know at the start of a round. Reads state, plan, tick, subscription, upload.
+CREATE OR REPLACE FUNCTION relay.hello() RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    me text := relay.caller('branch');
+BEGIN
+    RETURN jsonb_build_object(
+        'node', me,
+        'epoch', (SELECT s.epoch FROM relay.state s),
+        'plan_version', coalesce((SELECT max(p.version) FROM relay.plan p), 0),
+        'top', (SELECT jsonb_build_array(t.n, t.token) FROM relay.tick t ORDER BY t.n DESC LIMIT 1),
+        'streams', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.channel) ORDER BY s.stream)
+                               FROM relay.subscription s WHERE s.node = me), '[]'),
+        'uploaded', (SELECT jsonb_build_array(u.end_seq, u.end_nonce) FROM relay.upload u
+                      WHERE u.node = me AND u.last ORDER BY u.id DESC LIMIT 1));
+END $$;

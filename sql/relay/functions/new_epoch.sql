@@ -1,0 +1,10 @@
+-- relay.new_epoch(epoch): central's history and the relay's have parted. Every upload is offered to central again,
+-- which knows by position what it has; every stream is wanted whole.
+CREATE OR REPLACE FUNCTION relay.new_epoch(epoch bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM relay.caller('central');
+    UPDATE relay.state SET epoch = epoch;
+    UPDATE relay.upload SET taken_at = NULL WHERE taken_at IS NOT NULL;
+END $$;

@@ -1,0 +1,36 @@
+-- relay.pull(after, snapshot_streams, ticks_max, bytes_max): the ticks after a number, in order, with what concerns the
+-- branch: deltas of its streams, snapshots of those it names, its echoes. A tick with nothing for it is one row with a
+-- null kind. At least one tick, else as many as fit the limits. The ack is central's applied position as of the tick.
+CREATE OR REPLACE FUNCTION relay.pull(after bigint, snapshot_streams integer[], ticks_max integer, bytes_max bigint)
+RETURNS TABLE (n bigint, epoch bigint, token bigint, plan_version integer, ack_seq bigint, ack_nonce bigint, gap boolean,
+               stream integer, kind text, part integer, frame bytea)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    me   text := relay.caller('branch');
+    mine integer[] := ARRAY(SELECT s.stream FROM relay.subscription s WHERE s.node = me);
+BEGIN
+    RETURN QUERY
+    WITH ticks AS MATERIALIZED (
+        SELECT t.n, t.epoch, t.token, t.plan_version FROM relay.tick t
+         WHERE t.n > pull.after ORDER BY t.n LIMIT pull.ticks_max),
+    sizes AS (
+        SELECT t.n, coalesce(sum(octet_length(p.frame)), 0) AS bytes
+          FROM ticks t LEFT JOIN relay.payload p
+            ON p.n = t.n AND p.stream = ANY (mine) AND (p.kind = 'delta' OR p.stream = ANY (pull.snapshot_streams))
+         GROUP BY t.n),
+    fitting AS (
+        SELECT s.n FROM (SELECT s.n, sum(s.bytes) OVER (ORDER BY s.n) - s.bytes AS before FROM sizes s) s
+         WHERE s.before = 0 OR s.before < pull.bytes_max)
+    SELECT t.n, t.epoch, t.token, t.plan_version, coalesce(a.seq, 0), coalesce(a.nonce, 0), coalesce(a.gap AND a.n = t.n, false),
+           p.stream, p.kind, p.part, p.frame
+      FROM ticks t
+      JOIN fitting USING (n)
+      LEFT JOIN LATERAL (SELECT x.* FROM relay.ack x WHERE x.node = me AND x.n <= t.n ORDER BY x.n DESC LIMIT 1) a ON true
+      LEFT JOIN LATERAL (
+            SELECT d.stream, d.kind, d.part, d.frame FROM relay.payload d
+             WHERE d.n = t.n AND d.stream = ANY (mine) AND (d.kind = 'delta' OR d.stream = ANY (pull.snapshot_streams))
+            UNION ALL
+            SELECT 0, 'echo', e.part, e.frame FROM relay.echo e WHERE e.node = me AND e.n = t.n) p ON true
+     ORDER BY t.n, p.kind, p.stream, p.part;
+END $$;

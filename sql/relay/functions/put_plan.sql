@@ -1,0 +1,9 @@
+-- relay.put_plan(version, body): publishes a plan; the same version again replaces it.
+CREATE OR REPLACE FUNCTION relay.put_plan(version integer, body text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM relay.caller('central');
+    INSERT INTO relay.plan (version, body) VALUES (version, body)
+        ON CONFLICT ON CONSTRAINT plan_pkey DO UPDATE SET body = excluded.body;
+END $$;

@@ -1,0 +1,105 @@
+-- The sync server's tables. Nobody but the owner touches them: central and the branches execute functions.
+-- Portable profile: every table is keyed by stream or node first, numbers come from a counter row per node, and there
+-- are no triggers, sequences, notifications or advisory locks, so that the same schema runs on a distributed PostgreSQL.
+
+CREATE TABLE IF NOT EXISTS relay.state (
+    one          boolean PRIMARY KEY DEFAULT true CHECK (one),
+    epoch        bigint NOT NULL DEFAULT 1,
+    version      integer NOT NULL DEFAULT 1
+);
+INSERT INTO relay.state DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+-- who a login is; a node may have two logins while its password is rotated
+CREATE TABLE IF NOT EXISTS relay.account (
+    role         name PRIMARY KEY,
+    node         text NOT NULL,
+    kind         text NOT NULL CHECK (kind IN ('central', 'branch')),
+    created_at   timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS relay.subscription (
+    node         text NOT NULL,
+    stream       integer NOT NULL,
+    channel      text NOT NULL,
+    PRIMARY KEY (node, stream)
+);
+
+CREATE TABLE IF NOT EXISTS relay.plan (
+    version      integer PRIMARY KEY,
+    body         text NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS relay.tick (
+    n            bigint PRIMARY KEY,
+    epoch        bigint NOT NULL,
+    token        bigint NOT NULL,
+    plan_version integer NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now()
+);
+
+-- kind: 'delta' = what a tick changes in a stream, 'snapshot' = the whole stream as of that tick
+CREATE TABLE IF NOT EXISTS relay.payload (
+    stream       integer NOT NULL,
+    n            bigint NOT NULL,
+    kind         text NOT NULL CHECK (kind IN ('delta', 'snapshot')),
+    part         integer NOT NULL,
+    frame        bytea NOT NULL CHECK (octet_length(frame) <= 33554432),
+    PRIMARY KEY (stream, n, kind, part)
+);
+ALTER TABLE relay.payload ALTER COLUMN frame SET STORAGE EXTERNAL;
+
+-- what concerns one node alone: the authoritative state of the rows that it sent
+CREATE TABLE IF NOT EXISTS relay.echo (
+    node         text NOT NULL,
+    n            bigint NOT NULL,
+    part         integer NOT NULL,
+    frame        bytea NOT NULL CHECK (octet_length(frame) <= 33554432),
+    PRIMARY KEY (node, n, part)
+);
+ALTER TABLE relay.echo ALTER COLUMN frame SET STORAGE EXTERNAL;
+
+-- central's applied position of a node, as of a tick; a row stands until the next one
+CREATE TABLE IF NOT EXISTS relay.ack (
+    node         text NOT NULL,
+    n            bigint NOT NULL,
+    seq          bigint NOT NULL,
+    nonce        bigint NOT NULL,
+    gap          boolean NOT NULL,
+    PRIMARY KEY (node, n)
+);
+
+CREATE TABLE IF NOT EXISTS relay.want (
+    stream       integer PRIMARY KEY,
+    at           timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS relay.upload (
+    node         text NOT NULL,
+    id           bigint NOT NULL,
+    uid          bigint NOT NULL,
+    part         integer NOT NULL CHECK (part >= 0),
+    last         boolean NOT NULL,
+    prev_seq     bigint NOT NULL CHECK (prev_seq >= 0),
+    prev_nonce   bigint NOT NULL,
+    end_seq      bigint NOT NULL,
+    end_nonce    bigint NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now(),
+    taken_at     timestamptz,
+    frame        bytea NOT NULL CHECK (octet_length(frame) <= 33554432),
+    PRIMARY KEY (node, id),
+    UNIQUE (node, uid, part)
+);
+ALTER TABLE relay.upload ALTER COLUMN frame SET STORAGE EXTERNAL;
+CREATE INDEX IF NOT EXISTS upload_untaken ON relay.upload (node, id) WHERE taken_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS relay.counter (
+    node         text PRIMARY KEY,
+    uploads      bigint NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS relay.report (
+    node         text PRIMARY KEY,
+    at           timestamptz NOT NULL,
+    body         jsonb NOT NULL
+);
