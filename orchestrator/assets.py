@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import LiteralString
 
 _NAME = re.compile(r"^-- name: *(?P<name>[a-z0-9_]+) *$", re.MULTILINE)
 
@@ -30,7 +30,7 @@ def path(relative: str) -> Path:
 @cache
 def text(relative: str) -> LiteralString:
     """The text of an asset. It is part of the program, so psycopg may take it for a literal string."""
-    return cast(LiteralString, path(relative).read_text(encoding="utf-8"))
+    return path(relative).read_text(encoding="utf-8")
 
 
 def query(name: str) -> LiteralString:
@@ -47,9 +47,6 @@ def _blocks(relative: str) -> dict[str, LiteralString]:
     whole = text(relative)
     starts = list(_NAME.finditer(whole))
     ends = [mark.start() for mark in starts[1:]] + [len(whole)]
-    blocks = {
-        mark["name"]: cast(LiteralString, whole[mark.end() : end].strip())
-        for mark, end in zip(starts, ends, strict=True)
-    }
+    blocks = {mark["name"]: whole[mark.end() : end].strip() for mark, end in zip(starts, ends, strict=True)}
     assert len(blocks) == len(starts), f"{relative} names a block twice"
     return blocks

@@ -1,0 +1,1 @@
+"""A chain of stores on one machine: server, sample data, replay, proof."""

@@ -1,0 +1,108 @@
+"""Fixtures that hand real databases to the tests.
+
+Every xdist worker has a cluster of its own, since roles are shared by all databases of a cluster: two workers that
+register the till `T1` would meet. `TILLSYNC_TEST_DSN` names a server to use instead; then run with one worker.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from orchestrator.core.world import World, real_world
+from orchestrator.demo.binaries import open_place
+from orchestrator.demo.server import Cluster, GivenServer, Server, create_database, drop_database
+
+# Nothing may depend on the server's time zone: a value that is rendered in a session's own would show.
+SETTINGS = {"timezone": "'Asia/Kathmandu'"}
+
+
+@pytest.fixture(scope="session")
+def pg() -> Iterator[Server]:
+    """A PostgreSQL server that commits without waiting for the disk; the tests of a worker share it."""
+    given = os.environ.get("TILLSYNC_TEST_DSN")
+    if given:
+        yield GivenServer(given)
+    else:
+        yield from _cluster(durable=False)
+
+
+@pytest.fixture(scope="session")
+def durable_pg() -> Iterator[Server]:
+    """A server of its own with fsync on, for tests marked `durable`; it may be stopped and crashed."""
+    yield from _cluster(durable=True)
+
+
+def _cluster(*, durable: bool) -> Iterator[Cluster]:
+    place = Path(tempfile.mkdtemp(prefix="tillsync-test-", dir=open_place()))
+    place.chmod(0o755)
+    cluster = Cluster(place, durable=durable, settings=SETTINGS)
+    try:
+        yield cluster.start()
+    finally:
+        cluster.remove()
+
+
+@pytest.fixture
+def database(pg: Server) -> Iterator[Callable[..., str]]:
+    """A function that makes an empty database and returns its superuser DSN; `database("central")` names the purpose.
+
+    After the test the databases are dropped, and with them the roles that the test made.
+    """
+    made: list[str] = []
+    roles_before = _roles(pg)
+
+    def make(purpose: str = "db") -> str:
+        name = f"test_{purpose}_{secrets.token_hex(4)}"
+        made.append(name)
+        return create_database(pg, name)
+
+    yield make
+    for name in made:
+        drop_database(pg, name)
+    _drop_roles(pg, _roles(pg) - roles_before)
+
+
+@pytest.fixture
+def central_dsn(database: Callable[..., str]) -> str:
+    """An empty database to be head office's."""
+    return database("central")
+
+
+@pytest.fixture
+def relay_dsn(database: Callable[..., str]) -> str:
+    """An empty database to be the relay's."""
+    return database("relay")
+
+
+@pytest.fixture
+def till_file(tmp_path: Path) -> Path:
+    """The name of a till's database file, not there yet."""
+    return tmp_path / "pos.db"
+
+
+@pytest.fixture
+def world() -> World:
+    """The real clock and real randomness."""
+    return real_world()
+
+
+def _roles(server: Server) -> set[str]:
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        return {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+
+
+def _drop_roles(server: Server, roles: set[str]) -> None:
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        for role in roles:
+            # A role that another database still needs stays until that is dropped.
+            with suppress(psycopg.errors.DependentObjectsStillExist):
+                connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
