@@ -44,7 +44,7 @@ CREATE TABLE item (
     vat_code       text NOT NULL REFERENCES vat_rate,
     unit           text NOT NULL DEFAULT 'pc',
     price          numeric(12,2) NOT NULL CHECK (price >= 0),
-    purchase_price numeric(12,4) NOT NULL CHECK (purchase_price >= 0),
+    purchase_price numeric(14,6) NOT NULL CHECK (purchase_price >= 0),
     active         boolean NOT NULL DEFAULT true
 );
 CREATE INDEX item_group_id ON item (group_id);
