@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -42,10 +42,13 @@ class Change(NamedTuple):
 
 
 class Upload(msgspec.Struct, frozen=True, array_like=True):
-    """One part of an upload: the shapes that its changes refer to by index, and the changes in order of position."""
+    """One part of an upload: the shapes that its changes refer to by index, and the changes in order of position.
+
+    Images are rows of `Value`. msgspec cannot say text or bytes in one union, so who reads a part checks them.
+    """
 
     shapes: list[Shape]
-    changes: list[tuple[int, int, int, str, Row | None, Row | None]]
+    changes: list[tuple[int, int, int, str, tuple[Any, ...] | None, tuple[Any, ...] | None]]
 
 
 _encoder = msgspec.msgpack.Encoder()
