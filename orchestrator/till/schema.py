@@ -1,0 +1,161 @@
+"""Installing and removing Tillsync's tables and triggers in a till's file: one transaction, nothing half installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import apsw
+
+from orchestrator import assets
+from orchestrator.core import plan as plans
+from orchestrator.core.plan import Plan, Table
+from orchestrator.core.values import quote_sqlite as q
+from orchestrator.core.world import World
+from orchestrator.till import fitness, shapes, state
+from orchestrator.till.capture import PREFIX, Trigger, triggers
+from orchestrator.till.catalog import TillTable
+from orchestrator.till.database import explained, rows, transaction, value
+from orchestrator.till.marks import resolve_marks
+
+SCHEMA = "sql/till/schema.sql"
+_RANDOM = "random() & 9223372036854775807"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallReport:
+    """What an installation did: the captured tables, and its statements as they ran."""
+
+    plan_version: int
+    tables: tuple[str, ...]
+    triggers_made: tuple[str, ...]
+    triggers_dropped: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.triggers_made or self.triggers_dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is to be done: statements in order, and the names of the triggers among them."""
+
+    statements: list[str]
+    made: list[str]
+    dropped: list[str]
+
+
+def install(db: apsw.Connection, plan: Plan, world: World, *, node: str | None = None) -> InstallReport:
+    """Makes the file fit the plan; running it again changes nothing. The application may be at work meanwhile.
+
+    Raises ConfigError TS-510 to TS-516 where the till's tables do not fit, and then nothing was done.
+    """
+    with explained(db.filename), transaction(db):
+        if state.is_installed(db):
+            state.load(db)
+            resolve_marks(db)
+        work = _work(db, plan, str(world.random63()))
+        for statement in work.statements:
+            db.execute(statement)
+        if node is not None:
+            db.execute("UPDATE tillsync_state SET node = ?", (node,))
+    tables = tuple(t.till for _, t in plan.tables())
+    return InstallReport(plan.version, tables, tuple(work.made), tuple(work.dropped))
+
+
+def script(db: apsw.Connection, plan: Plan) -> str:
+    """What `install` would run, for a DBA who runs it himself with the sqlite3 shell."""
+    with explained(db.filename):
+        statements = _work(db, plan, _RANDOM).statements
+    return "\n".join(["BEGIN IMMEDIATE;", *(f"{s.rstrip().rstrip(';')};" for s in statements), "COMMIT;", ""])
+
+
+def uninstall(db: apsw.Connection) -> None:
+    """Removes every trigger and table of ours; changes that were not sent are lost with them."""
+    with transaction(db):
+        for kind in ("trigger", "table"):
+            for name in _own(db, kind):
+                db.execute(f"DROP {kind} {q(name)}")
+        if rows(db, "SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'"):
+            db.execute("DELETE FROM sqlite_sequence WHERE name = 'tillsync_changelog'")
+
+
+def drift(db: apsw.Connection, plan: Plan) -> list[str]:
+    """The triggers that are missing, altered, out of their order or too many, by name; empty where all is right."""
+    with explained(db.filename):
+        work = _work(db, plan, _RANDOM)
+    return sorted({*work.made, *work.dropped})
+
+
+def stored_plan(db: apsw.Connection) -> Plan | None:
+    """The plan that this till obeys."""
+    body = value(db, "SELECT body FROM tillsync_plan ORDER BY version DESC LIMIT 1")
+    return None if body is None else plans.decode(body)
+
+
+def _work(db: apsw.Connection, plan: Plan, instance: str) -> _Work:
+    tables = [(t, fitness.fitting(db, channel, t)) for channel, t in plan.tables()]
+    is_new = not state.is_installed(db)
+    statements = list(_own_tables(db, plan, tables, instance, is_new))
+    known = {} if is_new else shapes.load(db)
+    wanted: dict[str, list[Trigger]] = {}
+    for table, till in tables:
+        shape, is_known = _shape(table, known)
+        if not is_known:
+            known[shape.id] = shape
+            statements.append(shapes.insert(shape))
+        wanted[till.name] = triggers(table, till, shape.id)
+    made, dropped = _differences(db, wanted)
+    statements += [f"DROP TRIGGER {q(name)}" for name in dropped] + [t.sql for t in made]
+    return _Work(statements, [t.name for t in made], dropped)
+
+
+def _own_tables(
+    db: apsw.Connection, plan: Plan, tables: list[tuple[Table, TillTable]], instance: str, is_new: bool
+) -> Iterator[str]:
+    if is_new:
+        yield assets.text(SCHEMA)
+        yield f"INSERT INTO tillsync_state (one, instance) VALUES (1, {instance})"
+    width = max((len(t.columns) for t, _ in tables), default=0)
+    for i in range((0 if is_new else _width(db)) + 1, width + 1):
+        yield f"ALTER TABLE tillsync_changelog ADD COLUMN o{i}"
+        yield f"ALTER TABLE tillsync_changelog ADD COLUMN n{i}"
+    body = apsw.format_sql_value(plans.encode(plan).decode())
+    yield f"DELETE FROM tillsync_plan WHERE version <> {plan.version}"
+    yield f"INSERT OR REPLACE INTO tillsync_plan (version, body) VALUES ({plan.version}, {body})"
+    yield f"UPDATE tillsync_state SET plan_version = {plan.version}"
+
+
+def _width(db: apsw.Connection) -> int:
+    """How many columns an image of the changelog may have by now."""
+    return sum(1 for c in rows(db, "PRAGMA main.table_info(tillsync_changelog)") if c[1][0] == "o" and c[1] != "op")
+
+
+def _shape(table: Table, known: dict[int, shapes.StoredShape]) -> tuple[shapes.StoredShape, bool]:
+    """The table's shape under its old number where it has one: the triggers stay as they are then."""
+    for number, stored in sorted(known.items(), reverse=True):
+        if stored == shapes.of_table(table, number):
+            return stored, True
+    return shapes.of_table(table, max(known, default=0) + 1), False
+
+
+def _differences(db: apsw.Connection, wanted: dict[str, list[Trigger]]) -> tuple[list[Trigger], list[str]]:
+    """Triggers to make and names to drop.
+
+    SQLite fires the newest trigger first. Ours must be newer than the application's own: where one of those changes
+    the row again, that change has to be logged after the one that caused it.
+    """
+    found = rows(db, "SELECT name, tbl_name, sql, rowid FROM main.sqlite_master WHERE type = 'trigger'")
+    ours = {r[0]: (r[2], r[3]) for r in found if r[0].startswith(PREFIX)}
+    made: list[Trigger] = []
+    for table, own in wanted.items():
+        theirs = max((r[3] for r in found if r[1].lower() == table.lower() and r[0] not in ours), default=0)
+        if not all(t.name in ours and ours[t.name][0] == t.sql and ours[t.name][1] > theirs for t in own):
+            made += own
+    kept = {t.name for own in wanted.values() for t in own} - {t.name for t in made}
+    return made, [name for name in ours if name not in kept]
+
+
+def _own(db: apsw.Connection, kind: str) -> list[str]:
+    found = rows(db, "SELECT name FROM main.sqlite_master WHERE type = ?", (kind,))
+    return [name for (name,) in found if name.startswith(PREFIX)]

@@ -1,0 +1,90 @@
+-- Tillsync's own tables in a till's SQLite file. Every name starts with tillsync_, and nothing but SQL of SQLite 3.24
+-- is used, because the till's application opens this file with whatever SQLite it was built with.
+--
+-- Run inside one transaction. Every statement may be run again.
+
+-- One row: where this till stands. The triggers read `applying`; only the agent writes here.
+-- A position in the changelog is (seq, nonce); (0, 0) is the origin. resend_seq is null where nothing is to be sent again.
+CREATE TABLE IF NOT EXISTS tillsync_state (
+    one          INTEGER PRIMARY KEY CHECK (one = 1),
+    applying     INTEGER NOT NULL DEFAULT 0,
+    format       INTEGER NOT NULL DEFAULT 1,
+    instance     INTEGER NOT NULL,
+    node         TEXT,
+    plan_version INTEGER NOT NULL DEFAULT 0,
+    epoch        INTEGER NOT NULL DEFAULT 0,
+    tick         INTEGER NOT NULL DEFAULT 0,
+    token        INTEGER NOT NULL DEFAULT 0,
+    pushed_seq   INTEGER NOT NULL DEFAULT 0,
+    pushed_nonce INTEGER NOT NULL DEFAULT 0,
+    ack_seq      INTEGER NOT NULL DEFAULT 0,
+    ack_nonce    INTEGER NOT NULL DEFAULT 0,
+    resend_seq   INTEGER,
+    resend_nonce INTEGER,
+    sealed_seq   INTEGER NOT NULL DEFAULT 0
+);
+
+-- What the application changed, in the order in which it did. op is I, U, D, or M: a mark to look again, which the
+-- agent turns into a D or removes. The images o1.. and n1.. (added by the installation, as wide as the widest table)
+-- have no declared type, so that every value is stored exactly as it is.
+-- No unique rule but the key: a conflict clause of the application's own statement reaches into triggers.
+CREATE TABLE IF NOT EXISTS tillsync_changelog (
+    seq   INTEGER PRIMARY KEY AUTOINCREMENT,
+    nonce INTEGER NOT NULL,
+    tab   INTEGER NOT NULL,
+    op    TEXT NOT NULL,
+    at    INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS tillsync_changelog_mark ON tillsync_changelog (seq) WHERE op = 'M';
+
+-- What the images of a changelog entry are (changelog.tab = shape.id). A shape never changes: other columns, other id.
+-- central, columns and key are central's names, till and till_columns the till's; lists are JSON arrays.
+CREATE TABLE IF NOT EXISTS tillsync_shape (
+    id           INTEGER PRIMARY KEY,
+    central      TEXT NOT NULL,
+    columns      TEXT NOT NULL,
+    key          TEXT NOT NULL,
+    till         TEXT NOT NULL,
+    till_columns TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS tillsync_plan (
+    version INTEGER PRIMARY KEY,
+    body    TEXT NOT NULL
+);
+
+-- The streams that this till takes; loaded_tick is the tick whose snapshot it has, null where it still needs one.
+CREATE TABLE IF NOT EXISTS tillsync_stream (
+    stream      INTEGER PRIMARY KEY,
+    channel     TEXT NOT NULL,
+    loaded_tick INTEGER
+);
+
+-- What the till's operator must see: the net change of a watched column in one tick.
+CREATE TABLE IF NOT EXISTS tillsync_notice (
+    id       INTEGER PRIMARY KEY,
+    kind     TEXT NOT NULL,
+    central  TEXT NOT NULL,
+    till     TEXT NOT NULL,
+    key      TEXT NOT NULL,
+    "column" TEXT NOT NULL,
+    old,
+    new,
+    tick     INTEGER NOT NULL,
+    at       TEXT NOT NULL,
+    acked    TEXT
+);
+CREATE INDEX IF NOT EXISTS tillsync_notice_open ON tillsync_notice (id) WHERE acked IS NULL;
+
+-- Rows of central's that could not be put ('waiting': body is the row as msgpack, tried again with each apply), and
+-- rows whose parent is missing ('orphan': only reported).
+CREATE TABLE IF NOT EXISTS tillsync_problem (
+    central TEXT NOT NULL,
+    key     TEXT NOT NULL,
+    kind    TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    body    BLOB,
+    tick    INTEGER NOT NULL,
+    at      TEXT NOT NULL,
+    PRIMARY KEY (central, key, kind)
+);
