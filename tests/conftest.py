@@ -19,7 +19,8 @@ from psycopg import sql
 
 from orchestrator.core.world import World, real_world
 from orchestrator.demo.binaries import open_place
-from orchestrator.demo.server import Cluster, GivenServer, Server, create_database, drop_database
+from orchestrator.demo.databases import GivenServer, Server, create_database, drop_database
+from orchestrator.demo.server import Cluster
 
 # Nothing may depend on the server's time zone: a value that is rendered in a session's own would show.
 SETTINGS = {"timezone": "'Asia/Kathmandu'"}

@@ -18,19 +18,18 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 from urllib.parse import quote
 
 import filelock
 import psutil
-import psycopg
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestrator.demo import binaries
+from orchestrator.demo.databases import SUPERUSER, GivenServer, Server, create_database, drop_database
 from orchestrator.errors import Busy, TillsyncError
 
-SUPERUSER = "postgres"
+__all__ = ["Cluster", "GivenServer", "Server", "create_database", "drop_database"]
+
 SOCKET_PATH_BYTES_MAX = 100  # the system's limit is 107, less on others
 START_ATTEMPTS_MAX = 5
 STOP_SECONDS_MAX = 30
@@ -48,27 +47,6 @@ SETTINGS: Mapping[str, str] = {
     "jit": "off",
 }
 FOR_TESTS_ONLY: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
-
-
-class Server(Protocol):
-    """What the demo and the tests need of a PostgreSQL server."""
-
-    def dsn(self, dbname: str = ..., user: str | None = ..., password: str | None = ...) -> str:
-        """A connection string; without `user` the superuser's."""
-        ...
-
-
-class GivenServer:
-    """A server that somebody else runs, named by a superuser's connection string."""
-
-    def __init__(self, superuser_dsn: str) -> None:
-        self._superuser_dsn = superuser_dsn
-
-    def dsn(self, dbname: str = SUPERUSER, user: str | None = None, password: str | None = None) -> str:
-        if user is None:
-            return make_conninfo(self._superuser_dsn, dbname=dbname)
-        kept = conninfo_to_dict(self._superuser_dsn)
-        return make_conninfo("", **{**kept, "dbname": dbname, "user": user, "password": password})
 
 
 class Cluster:
@@ -273,22 +251,6 @@ INITDB: Sequence[str] = (
     "--no-sync",
     "--no-instructions",
 )
-
-
-def create_database(server: Server, name: str, *, owner: str | None = None) -> str:
-    """Makes the empty database `name` and returns its superuser connection string."""
-    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
-    if owner is not None:
-        statement += sql.SQL(" OWNER {}").format(sql.Identifier(owner))
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(statement)
-    return server.dsn(name)
-
-
-def drop_database(server: Server, name: str) -> None:
-    """Drops the database `name`, ending the sessions in it."""
-    with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def _why(said: str) -> str:

@@ -16,7 +16,8 @@ import psycopg
 import pytest
 
 from orchestrator.demo.binaries import open_place
-from orchestrator.demo.server import Cluster, Server
+from orchestrator.demo.databases import Server
+from orchestrator.demo.server import Cluster
 from orchestrator.errors import Busy
 
 START_AND_SLEEP = """
