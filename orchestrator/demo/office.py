@@ -5,7 +5,7 @@ It writes the ERP's own tables and knows nothing of replication. Every step is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Any
 
@@ -15,6 +15,7 @@ from orchestrator import assets
 from orchestrator.demo.chain import Chain, choose
 from orchestrator.demo.month import Item
 
+STEPS_A_DAY = 6
 VAT_RISES = date(2011, 1, 4)
 PROMOTION_EVERY_DAYS = 5
 
@@ -37,23 +38,27 @@ def open_books(connection: Connection, chain: Chain) -> None:
         _run(connection, "open_barcodes")
         _carry(connection, chain, 0)
         _contacts(connection, chain, 0)
-        _promotions(connection, 0, month.days[0].date)
+        _promotions(connection, chain, 0)
 
 
-def work(connection: Connection, chain: Chain, day: int) -> None:
-    """Head office's day, while the tills sell. The first day's masters are there already."""
+def work(connection: Connection, chain: Chain, day: int, pause: Callable[[], None]) -> None:
+    """Head office's day, while the tills sell; `pause` is called between transactions.
+
+    The first day's masters are there already.
+    """
     today = chain.month.days[day]
     if day > 0:
-        for step in (_carry, _contacts):
+        for step in (_carry, _contacts, _promotions):
             with connection.transaction():
                 step(connection, chain, day)
-        with connection.transaction():
-            _promotions(connection, day, today.date)
+            pause()
     if today.date >= VAT_RISES:
         _run(connection, "raise_vat")
     _run(connection, "change_prices", items=list(today.prices), pence=list(today.prices.values()))
+    pause()
     counted = {"items": [c.item_id for c in today.counts], "quantities": [c.quantity for c in today.counts]}
     _run(connection, "count_stock", date=today.date, **counted)
+    pause()
     with connection.transaction():
         _run(connection, "ship_lines")
         _run(connection, "ship_orders")
@@ -90,8 +95,9 @@ def _contacts(connection: Connection, chain: Chain, day: int) -> None:
     _run(connection, "fill_customer_lists", contacts=agreed)
 
 
-def _promotions(connection: Connection, day: int, today: date) -> None:
+def _promotions(connection: Connection, chain: Chain, day: int) -> None:
     """Old promotions end each day, new ones start every week, and customers' prices are talked over."""
+    today = chain.month.days[day].date
     _run(connection, "end_promotions", date=today)
     if day % PROMOTION_EVERY_DAYS == 0:
         _run(connection, "start_promotions", day=day + 1, date=today)

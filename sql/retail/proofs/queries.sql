@@ -147,3 +147,16 @@ SELECT id, status FROM supplier_order;
 -- name: till_search_index
 -- Fails if the vendor's full-text index does not say what the items say.
 INSERT INTO item_search (item_search, rank) VALUES ('integrity-check', 1);
+
+-- name: till_summary
+-- What the closing table of the demo says of a till; amounts in pence.
+SELECT (SELECT count(*) FROM closure),
+       (SELECT count(*) FROM closure_line),
+       (SELECT coalesce(sum(CAST(round(amount * 100) AS INTEGER)), 0) FROM closure_line WHERE customer_id IS NULL),
+       (SELECT coalesce(sum(CAST(round(amount * 100) AS INTEGER)), 0) FROM closure_line WHERE customer_id IS NOT NULL);
+
+-- name: till_orders_by_state
+SELECT status, count(*) FROM supplier_order WHERE id LIKE :mine GROUP BY status;
+
+-- name: till_own_order_lines
+SELECT count(*) FROM supplier_order_line WHERE order_id LIKE :mine;
