@@ -56,13 +56,12 @@ def plan(chain: Chain, days: int, day_seconds: float, kills: int) -> Plan:
     names = (CENTRAL, *(till.node for till in chain.tills))
     daily = [dict.fromkeys(names, 0) for _ in range(days)]
     outages = _outages(chain.tills, days) if days >= DAYS_FOR_FAULTS else ()
-    if outages:
-        daily[days * 2 // 5][chain.tills[0].node] += 1
-        daily[days * 7 // 10][CENTRAL] += 1
     for name in names:
         at_work = [day for day in range(days) if not any(outage.covers(name, day) for outage in outages)]
         for number in range(kills):
             daily[at_work[number * len(at_work) // kills]][name] += 1
+        if outages and name in (CENTRAL, chain.tills[0].node):
+            daily[at_work[len(at_work) * 2 // 3]][name] += 1
     return Plan(days, day_seconds, outages, tuple(daily))
 
 
