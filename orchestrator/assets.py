@@ -33,6 +33,16 @@ def text(relative: str) -> LiteralString:
     return path(relative).read_text(encoding="utf-8")
 
 
+def template(relative: str) -> LiteralString:
+    """The text of an asset without its comment lines, whose `{name}`s explain and are not to be filled in."""
+    return _uncommented(text(relative))
+
+
+def _uncommented(said: LiteralString) -> LiteralString:
+    kept = [line for line in said.splitlines() if not line.lstrip().startswith("--")]
+    return "\n".join(kept).strip() + "\n"
+
+
 def query(name: str) -> LiteralString:
     """The block `-- name: changed_keys` of `sql/central/queries.sql` for the name `central.changed_keys`."""
     house, _, block = name.rpartition(".")
@@ -47,6 +57,8 @@ def _blocks(relative: str) -> dict[str, LiteralString]:
     whole = text(relative)
     starts = list(_NAME.finditer(whole))
     ends = [mark.start() for mark in starts[1:]] + [len(whole)]
-    blocks = {mark["name"]: whole[mark.end() : end].strip() for mark, end in zip(starts, ends, strict=True)}
+    blocks = {
+        mark["name"]: _uncommented(whole[mark.end() : end]).strip() for mark, end in zip(starts, ends, strict=True)
+    }
     assert len(blocks) == len(starts), f"{relative} names a block twice"
     return blocks

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, central and relay alike: session options that make text canonical, and errors in one line."""
+"""Connections to PostgreSQL, central and relay alike: options that make text canonical, errors in one line."""
 
 from __future__ import annotations
 
@@ -13,11 +13,17 @@ from orchestrator.core.values import SESSION
 from orchestrator.errors import ConfigError, PersonMustDecide, TillsyncError, Unreachable
 
 CONNECT_SECONDS = 10
-_ALIVE = {"keepalives": "1", "keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
+_ALIVE = {
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
 
 
 def connect(dsn: str, application: str, *, autocommit: bool = True) -> psycopg.Connection:
-    """Open a connection. Raises ConfigError TS-111 for a DSN that is none, TS-401 for a refused login, Unreachable TS-400.
+    """Open a connection. Raises TS-111 for a DSN that is none, TS-401 for a refused login, Unreachable TS-400.
 
     Nothing rests on session state: options travel in the start-up packet, and statements are never prepared, so that
     a pooler in transaction mode may stand in between.
@@ -25,11 +31,17 @@ def connect(dsn: str, application: str, *, autocommit: bool = True) -> psycopg.C
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as e:
-        raise ConfigError("TS-111", f"a DSN cannot be read: {e}", hint="write it as postgresql://user@host/database") from None
+        raise ConfigError(
+            "TS-111", f"a DSN cannot be read: {e}", hint="write it as postgresql://user@host/database"
+        ) from None
     given = {"connect_timeout": str(CONNECT_SECONDS), "application_name": application, **_ALIVE, **given}
     given["options"] = f"{given.get('options') or ''} {SESSION}".strip()
     with translated(place_of(dsn)):
-        return psycopg.connect(make_conninfo("", **{k: v for k, v in given.items() if v is not None}), autocommit=autocommit, prepare_threshold=None)
+        return psycopg.connect(
+            make_conninfo("", **{k: v for k, v in given.items() if v is not None}),
+            autocommit=autocommit,
+            prepare_threshold=None,
+        )
 
 
 def place_of(dsn: str) -> str:
@@ -51,9 +63,13 @@ def translated(place: str) -> Iterator[None]:
     except pg.InvalidAuthorizationSpecification as e:
         raise _login(place, e) from None
     except pg.InsufficientPrivilege as e:
-        raise PersonMustDecide("TS-402", f"{place} refuses: {first_line(e)}", hint="have its administrator register or grant it") from e
+        raise PersonMustDecide(
+            "TS-402", f"{place} refuses: {first_line(e)}", hint="have its administrator register or grant it"
+        ) from e
     except pg.UndefinedTable as e:
-        raise TillsyncError("TS-403", f"{place}: {first_line(e)}", hint="run `tillsync install` there, or look what was dropped") from e
+        raise TillsyncError(
+            "TS-403", f"{place}: {first_line(e)}", hint="run `tillsync install` there, or look what was dropped"
+        ) from e
     except pg.InvalidSchemaName as e:
         raise TillsyncError("TS-403", f"{place}: {first_line(e)}", hint="run `tillsync install` there") from e
     except pg.ReadOnlySqlTransaction as e:
@@ -64,15 +80,21 @@ def translated(place: str) -> Iterator[None]:
             raise _login(place, e) from None
         if "does not exist" in said and ("role" in said or "database" in said):
             raise _login(place, e) from None
-        raise Unreachable("TS-400", f"{place} does not answer: {said}", hint="it is tried again in the next round") from e
+        raise Unreachable(
+            "TS-400", f"{place} does not answer: {said}", hint="it is tried again in the next round"
+        ) from e
 
 
 def first_line(e: BaseException) -> str:
     """The first line of what the server said, without psycopg's and libpq's lead-in."""
     text = str(e).strip()
     line = text.splitlines()[0] if text else type(e).__name__
-    return line.rsplit("FATAL:", 1)[-1].strip()
+    for lead in ("FATAL:", "failed: "):
+        line = line.rsplit(lead, 1)[-1]
+    return line.strip()
 
 
 def _login(place: str, e: BaseException) -> TillsyncError:
-    return PersonMustDecide("TS-401", f"{place} refuses the login: {first_line(e)}", hint="check user, password and database in the DSN")
+    return PersonMustDecide(
+        "TS-401", f"{place} refuses the login: {first_line(e)}", hint="check user, password and database in the DSN"
+    )

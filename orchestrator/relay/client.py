@@ -221,7 +221,7 @@ class CentralRelay(_Relay):
         self._call("put_ack", node=ack.node, n=n, seq=ack.position.seq, nonce=ack.position.nonce, gap=ack.gap)
 
     def fetch_uploads(self, bytes_max: int = FETCH_BYTES_MAX) -> Iterator[FetchedUpload]:
-        """Parts of complete groups that are not marked taken, each node's in its order; fetched as they are consumed."""
+        """Parts of complete groups that are not marked taken, each node's in its order; fetched as consumed."""
         after: tuple[str, int] = ("", 0)
         while rows := self._rows("fetch_uploads", after_node=after[0], after_id=after[1], bytes_max=bytes_max):
             for row in rows:

@@ -14,7 +14,11 @@ from orchestrator.postgres import connect, place_of, translated
 def script() -> str:
     """The whole script for a DBA who runs it himself; running it again changes nothing."""
     functions = sorted(assets.path("sql/relay/functions").glob("*.sql"), key=lambda f: (f.stem != "caller", f.stem))
-    parts = [assets.text("sql/relay/roles.sql"), "CREATE SCHEMA IF NOT EXISTS relay;", assets.text("sql/relay/schema.sql")]
+    parts = [
+        assets.text("sql/relay/roles.sql"),
+        "CREATE SCHEMA IF NOT EXISTS relay;",
+        assets.text("sql/relay/schema.sql"),
+    ]
     parts += [f.read_text(encoding="utf-8") for f in functions]
     return "\n".join([*parts, assets.text("sql/relay/grants.sql")])
 
@@ -53,10 +57,15 @@ def uninstall(admin_dsn: str) -> None:
 def _register_central(conn: psycopg.Connection, user: str, password: object) -> None:
     if conn.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [user]).fetchone() is None:
         if not password:
-            raise ConfigError("TS-411", f"central's login {user} does not exist and [relay] dsn has no password to make it with", hint="add one")
+            raise ConfigError(
+                "TS-411",
+                f"central's login {user} does not exist and [relay] dsn has no password to make it with",
+                hint="add one",
+            )
         verifier = conn.pgconn.encrypt_password(str(password).encode(), user.encode(), b"scram-sha-256").decode()
         conn.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(user), sql.Literal(verifier)))
     conn.execute(sql.SQL("GRANT tillsync_central TO {}").format(sql.Identifier(user)))
     conn.execute(
-        "INSERT INTO relay.account (role, node, kind) VALUES (%s, 'central', 'central') ON CONFLICT (role) DO NOTHING", [user]
+        "INSERT INTO relay.account (role, node, kind) VALUES (%s, 'central', 'central') ON CONFLICT (role) DO NOTHING",
+        [user],
     )

@@ -1,0 +1,147 @@
+"""Capture at central: the logs, ledgers and statement triggers of a plan, made from `triggers/postgresql/`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+from psycopg import sql
+
+from orchestrator import assets
+from orchestrator.core.filters import Filter
+from orchestrator.core.plan import Plan
+from orchestrator.core.planning import Catalog, CatalogColumn, CatalogTable
+
+NAME_BYTES_MAX = 63
+EVENTS = ("insert", "update", "delete", "truncate")
+
+
+class Captured(msgspec.Struct, frozen=True):
+    """What is captured of one table. `columns` are compared by an update; `routing` ones are logged beside the key."""
+
+    tab: str
+    log: str
+    hold: str | None
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    routing: tuple[str, ...]
+
+
+def derive(plan: Plan, filters: Mapping[str, Filter], catalog: Catalog) -> list[Captured]:
+    """Everything that must be captured: tables that go down, and tables by which their filters look."""
+    routing: dict[str, set[str]] = {}
+    for compiled in filters.values():
+        for dependency in compiled.dependencies:
+            routing.setdefault(dependency.table, set()).update(dependency.columns)
+    shipped = {table.name: table for channel, table in plan.tables() if channel.goes_down}
+    found = []
+    for name in sorted(shipped.keys() | routing.keys()):
+        source = catalog[name]
+        routes = tuple(c.name for c in source.columns if c.name in routing.get(name, ()) and c.name not in source.key)
+        replicated = set(shipped[name].column_names) if name in shipped else set()
+        compared = tuple(
+            c.name
+            for c in source.columns
+            if c.name in replicated | set(routes) | set(source.key) | _own_columns(filters, name)
+        )
+        hold = object_name("hold", name) if name in shipped else None
+        found.append(Captured(name, object_name("log", name), hold, source.key, compared, routes))
+    return found
+
+
+def log_name(table: str) -> str:
+    """The log of a captured table."""
+    return object_name("log", table)
+
+
+def object_name(prefix: str, table: str) -> str:
+    """A name of ours for a table: `log_item` for public.item, with a hash where that is ambiguous or too long."""
+    schema, _, bare = table.partition(".")
+    name = f"{prefix}_{bare}"
+    if schema == "public" and len(name.encode()) <= NAME_BYTES_MAX - 16:
+        return name
+    digest = hashlib.sha256(table.encode()).hexdigest()[:8]
+    return f"{prefix}_{_shortened(bare, 32)}_{digest}"
+
+
+def script(captured: Captured, source: CatalogTable) -> sql.Composed:
+    """The statements that install the capture of one table; running them again changes nothing."""
+    columns = {c.name: c for c in source.columns}
+    logged = [*captured.key, *captured.routing]
+    names = {
+        "table": identifier(captured.tab),
+        "log": sql.Identifier(captured.log),
+        "index": sql.Identifier(f"{captured.log}_xid"),
+        "columns": _list(logged),
+    }
+    added = sql.SQL("\n").join(_added(captured, columns[c]) for c in logged)
+    parts = [_template("log").format(**{**names, "columns": _typed(columns[c] for c in logged), "added": added})]
+    if captured.hold:
+        typed = _typed(columns[c] for c in captured.key)
+        parts.append(
+            _template("hold").format(hold=sql.Identifier(captured.hold), columns=typed, key=_list(captured.key))
+        )
+    for event in EVENTS:
+        name = sql.Identifier(trigger_name(event, captured.tab))
+        template = "update_routing" if event == "update" and captured.routing else event
+        parts.append(
+            _template(template).format(
+                **names, function=name, trigger=name, key=_list(captured.key), compared=_compared(captured, columns)
+            )
+        )
+    return sql.SQL("\n").join(parts)
+
+
+def removal(tab: str, trigger: str) -> sql.Composed:
+    """The statement that takes one trigger of ours off a table; its function goes with the schema."""
+    return sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger), sql.SQL(tab))
+
+
+def trigger_name(event: str, table: str) -> str:
+    """`tillsync_update_item`: the name of both the trigger and its function."""
+    return object_name(f"tillsync_{event}", table)
+
+
+def identifier(table: str) -> sql.Identifier:
+    """`schema.table` as one quoted identifier."""
+    schema, _, bare = table.partition(".")
+    return sql.Identifier(schema, bare)
+
+
+def _own_columns(filters: Mapping[str, Filter], table: str) -> set[str]:
+    """Columns of a table that its own filter looks at: a change of them moves the row though they do not travel."""
+    return set(filters[table].columns) if table in filters else set()
+
+
+def _compared(captured: Captured, columns: Mapping[str, CatalogColumn]) -> sql.Composed:
+    """Columns in a form whose equality is sameness, under names that cannot meet a real one."""
+    plain_key = {c for c in (*captured.key, *captured.routing) if columns[c].plain}
+    rest = [c for c in captured.columns if c not in plain_key] or list(captured.key)
+    form = {True: sql.SQL("{} AS {}"), False: sql.SQL("{}::pg_catalog.text AS {}")}
+    return sql.SQL(", ").join(
+        form[columns[name].plain].format(sql.Identifier(name), sql.Identifier(f"tillsync_{place}"))
+        for place, name in enumerate(rest)
+    )
+
+
+def _added(captured: Captured, column: CatalogColumn) -> sql.Composed:
+    return sql.SQL("ALTER TABLE tillsync.{} ADD COLUMN IF NOT EXISTS {};").format(
+        sql.Identifier(captured.log), _typed([column])
+    )
+
+
+def _typed(columns: Iterable[CatalogColumn]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.type)) for c in columns)
+
+
+def _list(names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))
+
+
+def _template(name: str) -> sql.SQL:
+    return sql.SQL(assets.template(f"triggers/postgresql/{name}.sql"))
+
+
+def _shortened(text: str, bytes_max: int) -> str:
+    return text.encode()[:bytes_max].decode(errors="ignore")

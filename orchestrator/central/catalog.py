@@ -1,0 +1,26 @@
+"""Central's catalog: the application's tables with their columns, types and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import psycopg
+from psycopg.rows import dict_row
+
+from orchestrator import assets
+from orchestrator.core.planning import CatalogTable
+
+
+def read(conn: psycopg.Connection) -> Mapping[str, CatalogTable]:
+    """Every table of the application by its full name, such as `public.item`."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(assets.query("central.catalog")).fetchall()
+    tables = (
+        msgspec.convert(
+            {"name": f"{row['schema']}.{row['table']}", "columns": row["columns"] or [], "key": row["key"] or []},
+            CatalogTable,
+        )
+        for row in rows
+    )
+    return {table.name: table for table in tables}

@@ -1,0 +1,105 @@
+"""Installing central: our schema, the capture of every table of the plan, and the plan itself, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from orchestrator import assets
+from orchestrator.central import capture, catalog, streams
+from orchestrator.core import plan as plans
+from orchestrator.core.filters import Filter
+from orchestrator.core.plan import Plan
+from orchestrator.core.planning import Catalog, compiled_filters, make_plan
+from orchestrator.errors import TillsyncError
+from orchestrator.settings import CentralSettings
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A plan with all that was derived from it and from the catalog."""
+
+    plan: Plan
+    filters: Mapping[str, Filter]
+    captured: tuple[capture.Captured, ...]
+    catalog: Catalog
+
+
+def prepare(conn: psycopg.Connection, settings: CentralSettings) -> Prepared:
+    """Hold the settings against the catalog; writes nothing. The version counts up where the plan differs."""
+    tables = catalog.read(conn)
+    newest = newest_plan(conn)
+    plan = make_plan(newest.version if newest else 1, settings.parameters, settings.channel, tables)
+    if newest is not None and plan != newest:
+        plan = msgspec.structs.replace(plan, version=newest.version + 1)
+    return derived(plan, tables)
+
+
+def derived(plan: Plan, tables: Catalog) -> Prepared:
+    """What follows from a plan and the catalog."""
+    filters = compiled_filters(plan, tables)
+    return Prepared(plan, filters, tuple(capture.derive(plan, filters, tables)), tables)
+
+
+def newest_plan(conn: psycopg.Connection, version: int | None = None) -> Plan | None:
+    """The newest installed plan (or the one of a version), None before the first installation."""
+    if conn.execute("SELECT to_regclass('tillsync.plan')").fetchone() == (None,):
+        return None
+    row = conn.execute(assets.query("central.newest_plan"), {"version": version}).fetchone()
+    return plans.decode(row[1]) if row else None
+
+
+def installed(conn: psycopg.Connection) -> Prepared:
+    """The installed plan with what follows from it. Raises TS-301 where nothing is installed."""
+    plan = newest_plan(conn)
+    if plan is None:
+        raise TillsyncError("TS-301", "central is not installed", hint="run `tillsync install central`")
+    return derived(plan, catalog.read(conn))
+
+
+def script(prepared: Prepared) -> sql.Composed:
+    """The whole installation as one script for a DBA who runs it himself; running it again changes nothing."""
+    parts: list[sql.Composable] = [sql.SQL(assets.text("sql/central/schema.sql"))]
+    for captured in prepared.captured:
+        source = prepared.catalog[captured.tab]
+        parts.append(sql.SQL("-- {}").format(sql.SQL(captured.tab)))
+        parts.append(capture.script(captured, source))
+        parts.append(_save_captured(captured))
+    save_plan = sql.SQL(assets.template("sql/central/save_plan.sql"))
+    parts.append(save_plan.format(version=prepared.plan.version, body=plans.encode(prepared.plan).decode()))
+    return sql.SQL("\n").join(parts)
+
+
+def install(conn: psycopg.Connection, prepared: Prepared) -> None:
+    """Install or bring up to date, whole or not at all. Triggers of tables that are no longer captured go."""
+    with conn.transaction():
+        conn.execute(script(prepared))
+        wanted = {capture.trigger_name(event, c.tab) for c in prepared.captured for event in capture.EVENTS}
+        _drop_triggers(conn, keep=wanted)
+        streams.refresh(conn, prepared.plan, prepared.filters)
+
+
+def uninstall(conn: psycopg.Connection) -> None:
+    """Take every trigger off and drop our schema: nothing of ours is left."""
+    with conn.transaction():
+        _drop_triggers(conn, keep=())
+        conn.execute("DROP SCHEMA IF EXISTS tillsync CASCADE")
+
+
+def _drop_triggers(conn: psycopg.Connection, keep: Iterable[str]) -> None:
+    kept = set(keep)
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(assets.query("central.triggers_of_ours")).fetchall()
+    for row in found:
+        if row["trigger"] not in kept:
+            conn.execute(capture.removal(row["tab"], row["trigger"]))
+
+
+def _save_captured(captured: capture.Captured) -> sql.Composed:
+    values = {
+        k: sql.Literal(list(v) if isinstance(v, tuple) else v) for k, v in msgspec.structs.asdict(captured).items()
+    }
+    return sql.SQL(assets.template("sql/central/save_captured.sql")).format(**values)

@@ -1,0 +1,176 @@
+"""Making the plan: what the settings ask for, held against what central's catalog has. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from orchestrator.core import values
+from orchestrator.core.filter_tree import TableInfo
+from orchestrator.core.filters import Filter, parse_filter
+from orchestrator.core.plan import Channel, Column, Notice, Plan, PolicySpec, Table
+from orchestrator.errors import ConfigError
+from orchestrator.settings import ChannelSettings, PolicySettings, TableSettings
+
+POLICIES = ("append_only", "central_wins", "branch_wins", "column_merge", "additive", "state_machine")
+
+
+class CatalogColumn(msgspec.Struct, frozen=True):
+    """A column of central. `base` is the type under a domain; `plain`: equality of the type is sameness."""
+
+    name: str
+    type: str
+    base: str
+    generated: bool
+    identity: bool
+    required: bool
+    plain: bool
+
+
+class CatalogTable(msgspec.Struct, frozen=True):
+    """A table of central, `schema.table`, with its key: the primary one, else a unique one that cannot be null."""
+
+    name: str
+    columns: tuple[CatalogColumn, ...]
+    key: tuple[str, ...]
+
+    def column(self, name: str) -> CatalogColumn | None:
+        return next((c for c in self.columns if c.name == name), None)
+
+    def info(self) -> TableInfo:
+        required = frozenset(c.name for c in self.columns if c.required)
+        return TableInfo(self.name, {c.name: c.type for c in self.columns}, self.key, required)
+
+
+Catalog = Mapping[str, CatalogTable]
+
+
+def make_plan(
+    version: int, parameters: Mapping[str, str], channels: Iterable[ChannelSettings], catalog: Catalog
+) -> Plan:
+    """The plan that the settings describe. Raises ConfigError TS-13x naming channel, table and column."""
+    made = tuple(_channel(c, catalog, parameters) for c in channels)
+    plan = Plan(version=version, parameters=dict(parameters), channels=made)
+    seen: dict[str, str] = {}
+    for channel, table in plan.tables():
+        if table.name in seen:
+            raise ConfigError(
+                "TS-133",
+                f"table {table.name} is in channel {seen[table.name]} and in {channel.name}",
+                hint="name it in one channel only",
+            )
+        seen[table.name] = channel.name
+    compiled_filters(plan, catalog)
+    return plan
+
+
+def compiled_filters(plan: Plan, catalog: Catalog) -> dict[str, Filter]:
+    """The filter of every table that goes down, by the table's name; a table without one goes whole (`true`)."""
+    infos = {name: table.info() for name, table in catalog.items()}
+    return {
+        table.name: parse_filter(table.filter or "true", table.name, infos, plan.parameters)
+        for channel, table in plan.tables()
+        if channel.goes_down
+    }
+
+
+def channel_parameters(channel: Channel, filters: Mapping[str, Filter]) -> tuple[str, ...]:
+    """The node parameters that tell a channel's streams apart, in alphabetical order."""
+    return tuple(sorted({p for t in channel.tables if t.name in filters for p in filters[t.name].parameters}))
+
+
+def resolve_table(name: str, catalog: Catalog) -> CatalogTable:
+    """A table by its full name, or by its bare name where only one schema (public first) has it."""
+    for full in (name, f"public.{name}"):
+        if full in catalog:
+            return catalog[full]
+    matches = [t for t in catalog.values() if t.name.partition(".")[2] == name]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise ConfigError("TS-131", f"table {name} is in several schemas", hint=f"write {matches[0].name}")
+    raise ConfigError(
+        "TS-131", f"central has no table {name}", hint=_nearest(name, [n.removeprefix("public.") for n in catalog])
+    )
+
+
+def _channel(settings: ChannelSettings, catalog: Catalog, parameters: Mapping[str, str]) -> Channel:
+    tables = tuple(_table(t, settings, catalog) for t in settings.table)
+    return Channel(
+        name=settings.name,
+        direction=settings.direction,
+        tables=tables,
+        every_seconds=settings.every_seconds,
+        cron=settings.cron,
+        priority=settings.priority,
+    )
+
+
+def _table(settings: TableSettings, channel: ChannelSettings, catalog: Catalog) -> Table:
+    source = resolve_table(settings.name, catalog)
+    place = f"channel {channel.name}, table {source.name}"
+    if not source.key:
+        raise ConfigError(
+            "TS-135",
+            f"{place}: it has no primary key",
+            hint="give it one, or a unique index over columns that are NOT NULL",
+        )
+    policy = _policy(settings.policy, place)
+    if channel.direction == "up" and "policy" not in settings.model_fields_set:
+        policy = PolicySpec("append_only")
+    columns = _columns(settings, source, place)
+    names = {c.name for c in columns}
+    for name in [*settings.column_policy, *(settings.notice.columns if settings.notice else ())]:
+        if name not in names:
+            raise ConfigError(
+                "TS-132", f"{place}: column {name} is not among the replicated ones", hint=_nearest(name, names)
+            )
+    return Table(
+        name=source.name,
+        till=settings.till_name or source.name.partition(".")[2],
+        key=source.key,
+        columns=columns,
+        policy=policy,
+        column_policy={name: _policy(p, place) for name, p in settings.column_policy.items()},
+        set=dict(settings.set),
+        filter=settings.filter,
+        notice=Notice(settings.notice.kind, tuple(settings.notice.columns)) if settings.notice else None,
+    )
+
+
+def _columns(settings: TableSettings, source: CatalogTable, place: str) -> tuple[Column, ...]:
+    known = [c.name for c in source.columns]
+    for name in [*(settings.columns or ()), *(settings.exclude or ()), *settings.map, *settings.encode, *settings.set]:
+        if name not in known:
+            raise ConfigError("TS-132", f"{place}: there is no column {name}", hint=_nearest(name, known))
+    wanted = [c for c in source.columns if not c.generated or c.name in source.key]
+    if settings.columns is not None:
+        wanted = [c for c in wanted if c.name in settings.columns]
+    wanted = [c for c in wanted if c.name not in (settings.exclude or ()) and c.name not in settings.set]
+    names = [c.name for c in wanted]
+    for name in source.key:
+        if name not in names and name not in settings.set:
+            raise ConfigError(
+                "TS-136",
+                f"{place}: key column {name} is left out",
+                hint="a row travels with its key; name it in `columns` or `set`",
+            )
+    return tuple(
+        Column(c.name, c.type, values.kind_of(c.base), settings.map.get(c.name, c.name), settings.encode.get(c.name))
+        for c in wanted
+    )
+
+
+def _policy(settings: PolicySettings, place: str) -> PolicySpec:
+    for name in (settings.policy, settings.fallback):
+        if name not in POLICIES:
+            raise ConfigError("TS-138", f"{place}: policy {name} is not in this version", hint=_nearest(name, POLICIES))
+    return PolicySpec(settings.policy, settings.states, settings.fallback)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known)[:12])}"

@@ -1,0 +1,229 @@
+-- Central's queries, each a block. Those with names to fill in ({name}) are composed, never pasted.
+
+-- name: catalog
+-- Every ordinary and partitioned table of the application: columns, and the key (primary, else a unique one over
+-- columns that cannot be null). `plain`: equality of the type is sameness, so EXCEPT may compare it as it is.
+SELECT n.nspname AS schema, c.relname AS table, c.relkind::text AS kind,
+       (SELECT jsonb_agg(jsonb_build_object(
+                   'name', a.attname,
+                   'type', format_type(a.atttypid, a.atttypmod),
+                   'base', format_type(CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END, NULL),
+                   'generated', a.attgenerated <> '',
+                   'identity', a.attidentity <> '',
+                   'required', a.attnotnull,
+                   'plain', (t.typtype = 'e' OR t.typname IN ('int2', 'int4', 'int8', 'bool', 'date', 'time', 'timestamp',
+                                 'timestamptz', 'uuid', 'bytea', 'text', 'varchar', 'bpchar', 'name', 'oid')
+                             OR (t.typname = 'numeric' AND a.atttypmod <> -1))
+                            AND coalesce(l.collisdeterministic, true)) ORDER BY a.attnum)
+          FROM pg_catalog.pg_attribute a
+          JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+          LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT jsonb_agg(a.attname ORDER BY k.place)
+          FROM (SELECT i.* FROM pg_catalog.pg_index i
+                 WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+                   AND (i.indisprimary OR NOT EXISTS (
+                        SELECT FROM unnest(i.indkey::int2[]) k (attnum)
+                          JOIN pg_catalog.pg_attribute x ON x.attrelid = c.oid AND x.attnum = k.attnum
+                         WHERE NOT x.attnotnull))
+                 ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1) i,
+               LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, place)
+          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+         WHERE k.place <= i.indnkeyatts) AS key
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tillsync', 'relay') AND n.nspname !~ '^pg_'
+ ORDER BY 1, 2
+
+-- name: newest_plan
+SELECT version, body FROM tillsync.plan WHERE version = coalesce(%(version)s, version) ORDER BY version DESC LIMIT 1
+
+-- name: triggers_of_ours
+-- every trigger of ours on the application's tables, with the function behind it
+SELECT format('%I.%I', n.nspname, c.relname) AS tab, t.tgname AS trigger, p.proname AS function
+  FROM pg_catalog.pg_trigger t
+  JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+  JOIN pg_catalog.pg_namespace f ON f.oid = p.pronamespace
+ WHERE f.nspname = 'tillsync' AND NOT t.tgisinternal
+
+-- name: upsert_node
+INSERT INTO tillsync.node (node, params) VALUES (%(node)s, %(params)s)
+ON CONFLICT (node) DO UPDATE SET params = excluded.params, state = 'active', announced = false
+
+-- name: retire_node
+UPDATE tillsync.node SET state = 'retired', announced = false WHERE node = %(node)s
+
+-- name: nodes
+SELECT node, params, state, announced, created_at FROM tillsync.node ORDER BY node
+
+-- name: make_streams
+-- the streams of a channel that active nodes need: one per tuple of the parameters that its filters use
+INSERT INTO tillsync.stream (channel, params)
+SELECT DISTINCT %(channel)s, (SELECT coalesce(jsonb_object_agg(p, n.params -> p), '{}') FROM unnest(%(parameters)s::text[]) p)
+  FROM tillsync.node n WHERE n.state = 'active'
+ON CONFLICT (channel, params) DO NOTHING
+
+-- name: clear_subscriptions
+DELETE FROM tillsync.subscription u USING tillsync.stream s
+ WHERE s.stream = u.stream AND (s.channel = %(channel)s OR NOT s.channel = ANY (%(channels)s))
+
+-- name: make_subscriptions
+INSERT INTO tillsync.subscription (node, stream)
+SELECT n.node, s.stream FROM tillsync.node n
+  JOIN tillsync.stream s ON s.channel = %(channel)s
+   AND s.params = (SELECT coalesce(jsonb_object_agg(p, n.params -> p), '{}') FROM unnest(%(parameters)s::text[]) p)
+ WHERE n.state = 'active'
+ON CONFLICT DO NOTHING
+
+-- name: rest_streams
+-- streams that nobody is subscribed to are not routed; should one be wanted again, it starts with a snapshot
+UPDATE tillsync.stream s SET loaded_tick = NULL
+ WHERE loaded_tick IS NOT NULL AND NOT EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
+
+-- name: unannounced
+SELECT n.node, coalesce(array_agg(s.stream ORDER BY s.stream) FILTER (WHERE s.stream IS NOT NULL), '{}') AS streams,
+       coalesce(array_agg(s.channel ORDER BY s.stream) FILTER (WHERE s.stream IS NOT NULL), '{}') AS channels
+  FROM tillsync.node n
+  LEFT JOIN tillsync.subscription u ON u.node = n.node
+  LEFT JOIN tillsync.stream s ON s.stream = u.stream
+ WHERE NOT n.announced OR %(all)s
+ GROUP BY n.node ORDER BY n.node
+
+-- name: announced
+UPDATE tillsync.node SET announced = true WHERE node = ANY (%(nodes)s) AND NOT announced
+
+-- name: unannounce
+UPDATE tillsync.node SET announced = false
+
+-- name: here
+-- the snapshot of this transaction, and the identity of the cluster that gives it its meaning
+SELECT pg_current_snapshot()::text AS snapshot, (SELECT epoch FROM tillsync.state) AS epoch,
+       (SELECT system_identifier FROM pg_control_system()) AS system_id,
+       (SELECT max(n) FROM tillsync.intent) AS newest_n,
+       EXISTS (SELECT FROM tillsync.intent WHERE published_at IS NOT NULL) AS published
+
+-- name: base
+-- the intent behind the relay's newest tick
+SELECT n, snapshot::text AS snapshot, system_id, plan_version FROM tillsync.intent WHERE token = %(token)s AND n = %(n)s
+
+-- name: intend
+INSERT INTO tillsync.intent (n, token, snapshot, epoch, plan_version, system_id)
+VALUES (%(n)s, %(token)s, %(snapshot)s::pg_snapshot, %(epoch)s, %(plan_version)s, %(system_id)s)
+
+-- name: published
+UPDATE tillsync.intent SET published_at = clock_timestamp() WHERE n <= %(n)s AND published_at IS NULL
+
+-- name: set_epoch
+UPDATE tillsync.state SET epoch = %(epoch)s
+
+-- name: forget_intents
+-- ticks that the relay does not have did not happen
+DELETE FROM tillsync.intent WHERE n > %(n)s
+
+-- name: unload_streams
+UPDATE tillsync.stream SET loaded_tick = NULL WHERE loaded_tick > %(n)s
+
+-- name: rewind_hold
+-- the ledger {hold} as it stood after tick {n}
+WITH entered AS (DELETE FROM tillsync.{hold} WHERE entered_tick > {n})
+UPDATE tillsync.{hold} SET left_tick = NULL WHERE left_tick > {n} AND entered_tick <= {n}
+
+-- name: live_streams
+SELECT s.stream, s.channel FROM tillsync.stream s
+ WHERE EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
+
+-- name: loaded
+UPDATE tillsync.stream SET loaded_tick = coalesce(loaded_tick, %(n)s) WHERE stream = ANY (%(streams)s)
+
+-- name: changed_acks
+-- applied positions and requests to send again that are new in this tick; `all` of them in a new epoch
+SELECT node, coalesce(a.seq, 0) AS seq, coalesce(a.nonce, 0) AS nonce,
+       coalesce(g.xid IS NOT NULL AND NOT pg_visible_in_snapshot(g.xid, %(since)s::pg_snapshot), false) AS gap
+  FROM tillsync.applied a FULL JOIN tillsync.gap g USING (node)
+ WHERE %(all)s OR NOT pg_visible_in_snapshot(a.xid, %(since)s::pg_snapshot)
+    OR NOT pg_visible_in_snapshot(g.xid, %(since)s::pg_snapshot)
+
+-- name: has_changes
+-- what the tick has of one log: anything, a truncation (no key), a request for an echo; one arm of a statement over all logs
+SELECT {tab} AS tab, bool_or({key} IS NULL) AS truncated, bool_or(l.origin IS NOT NULL) AS echo
+  FROM ({tick}) l HAVING count(*) > 0
+
+-- name: tick
+-- what the log {log} has in the tick: visible now, not visible in the snapshot of the tick before (PgQ's form: the log
+-- is read from the old snapshot's end, and beside that only for the transactions that were open then)
+SELECT {columns} FROM tillsync.{log} l
+ WHERE l.xid >= {xmax_since} AND l.xid < {xmax_now} AND pg_visible_in_snapshot(l.xid, {now})
+UNION ALL
+SELECT {columns} FROM tillsync.{log} l
+ WHERE l.xid = ANY ({open_since}) AND pg_visible_in_snapshot(l.xid, {now})
+
+-- name: streams
+-- the streams of a channel that a statement is about, with their parameters typed
+SELECT s.stream {parameters} FROM tillsync.stream s WHERE s.channel = {channel} AND {scope}
+
+-- name: own_candidates
+-- {delta}: rows that changed themselves; an echo request alone does not count as a change
+SELECT {key}, bool_or(l.origin IS NULL) AS own FROM {delta} l WHERE {has_key} GROUP BY {key}
+
+-- name: reach_candidates
+-- rows that a change of another table may have brought in or put out
+SELECT DISTINCT {row_key}, false AS own FROM streams s, {table} r, {reach_from} WHERE {reach_where}
+
+-- name: every_candidate
+-- after a truncation, and for a snapshot: every row there is, and every row that a stream holds
+SELECT {key}, {own}::boolean AS own FROM {table}
+UNION ALL
+SELECT {key}, {own}::boolean AS own FROM tillsync.{hold} WHERE left_tick IS NULL AND stream IN (SELECT stream FROM streams)
+
+-- name: route
+-- One table of one channel for all its streams at once: which candidates are in which stream's filter now, and which the
+-- ledger holds. Brings the ledger up to tick n and returns parts: what is put, and the keys of what is cut.
+-- {deltas} are the ticks of the logs that the candidates are taken from.
+-- A row that a stream never held and does not get is not mentioned to it.
+WITH {deltas}streams AS MATERIALIZED ({streams}),
+candidate AS MATERIALIZED (
+    SELECT {key}, bool_or(own) AS own FROM ({candidates}) c GROUP BY {key}),
+verdict AS MATERIALIZED (
+    SELECT stream, {key}, bool_or(own) AS own, bool_or(inside) AS inside, bool_or(held) AS held
+      FROM (SELECT s.stream, {row_key}, c.own, true AS inside, false AS held
+              FROM candidate c JOIN {table} r ON {row_is_candidate} CROSS JOIN streams s
+             WHERE {predicate}
+            UNION ALL
+            SELECT h.stream, {hold_key}, c.own, false, true
+              FROM candidate c JOIN tillsync.{hold} h ON {hold_is_candidate} JOIN streams s ON s.stream = h.stream
+             WHERE h.left_tick IS NULL) v
+     GROUP BY stream, {key}),
+gone AS (
+    UPDATE tillsync.{hold} h SET left_tick = {n} FROM verdict v
+     WHERE v.held AND NOT v.inside AND h.stream = v.stream AND {hold_is_verdict} AND h.left_tick IS NULL),
+entered AS (
+    INSERT INTO tillsync.{hold} (stream, {key}, entered_tick)
+    SELECT stream, {key}, {n} FROM verdict WHERE inside AND NOT held)
+SELECT d.stream, d.cut, count(*) AS rows, string_agg(d.doc, ',') AS docs
+  FROM (SELECT v.stream, false AS cut, (row_number() OVER (PARTITION BY v.stream) - 1) / {part_rows} AS part, {row_doc} AS doc
+          FROM verdict v JOIN {table} r ON {row_is_verdict} WHERE v.inside AND {shipped}
+        UNION ALL
+        SELECT v.stream, true, (row_number() OVER (PARTITION BY v.stream) - 1) / {part_rows}, {key_doc}
+          FROM verdict v WHERE v.held AND NOT v.inside AND {cuts}) d
+ GROUP BY d.stream, d.cut, d.part ORDER BY d.stream, d.part, d.cut DESC
+
+-- name: echo
+-- the rows that nodes asked about, as their streams hold them after this tick: put, or cut where they do not
+WITH asked AS (SELECT DISTINCT l.origin, {log_key} FROM ({tick}) l WHERE l.origin IS NOT NULL),
+answer AS (
+    SELECT a.origin, {asked_key}, bool_or(h.stream IS NOT NULL) AS held
+      FROM asked a
+      JOIN tillsync.subscription u ON u.node = a.origin
+      JOIN tillsync.stream s ON s.stream = u.stream AND s.channel = {channel} AND s.loaded_tick IS NOT NULL
+      LEFT JOIN tillsync.{hold} h ON h.stream = s.stream AND {hold_is_asked} AND h.left_tick IS NULL
+     GROUP BY a.origin, {asked_key})
+SELECT a.origin AS node, NOT a.held AS cut, count(*) AS rows,
+       string_agg(CASE WHEN a.held THEN {row_doc} ELSE {key_doc} END, ',') AS docs
+  FROM answer a LEFT JOIN {table} r ON a.held AND {row_is_asked}
+ GROUP BY a.origin, NOT a.held ORDER BY 1, 2
+
+-- name: held_counts
+SELECT h.stream, count(*) AS rows FROM tillsync.{hold} h WHERE h.left_tick IS NULL GROUP BY h.stream

@@ -1,0 +1,139 @@
+-- Central's own tables. Everything is in the schema tillsync; nothing of the application's is altered but by triggers.
+-- Per captured table there is a log (what changed) and per replicated table a ledger (what each stream holds):
+-- triggers/postgresql/ has their templates.
+CREATE SCHEMA IF NOT EXISTS tillsync;
+
+CREATE TABLE IF NOT EXISTS tillsync.state (
+    one          boolean PRIMARY KEY DEFAULT true CHECK (one),
+    epoch        bigint NOT NULL DEFAULT 1,
+    version      integer NOT NULL DEFAULT 1
+);
+INSERT INTO tillsync.state DEFAULT VALUES ON CONFLICT DO NOTHING;
+
+CREATE TABLE IF NOT EXISTS tillsync.plan (
+    version      integer PRIMARY KEY,
+    body         text NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now()
+);
+
+-- what is captured, under which names, and the columns by which rows of other tables are routed
+CREATE TABLE IF NOT EXISTS tillsync.captured (
+    tab          text PRIMARY KEY,
+    log          name NOT NULL UNIQUE,
+    hold         name UNIQUE,
+    key          text[] NOT NULL,
+    columns      text[] NOT NULL,
+    routing      text[] NOT NULL
+);
+
+-- the branches. `announced`: the relay knows the streams that follow from the parameters
+CREATE TABLE IF NOT EXISTS tillsync.node (
+    node         text PRIMARY KEY CHECK (node ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$'),
+    params       jsonb NOT NULL DEFAULT '{}',
+    state        text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'retired')),
+    announced    boolean NOT NULL DEFAULT false,
+    created_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- a channel x one tuple of the parameters that its filters use. Routed from loaded_tick on
+CREATE TABLE IF NOT EXISTS tillsync.stream (
+    stream       integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    channel      text NOT NULL,
+    params       jsonb NOT NULL,
+    loaded_tick  bigint,
+    UNIQUE (channel, params)
+);
+
+CREATE TABLE IF NOT EXISTS tillsync.subscription (
+    node         text NOT NULL REFERENCES tillsync.node ON DELETE CASCADE,
+    stream       integer NOT NULL REFERENCES tillsync.stream ON DELETE CASCADE,
+    PRIMARY KEY (node, stream)
+);
+CREATE INDEX IF NOT EXISTS subscription_stream ON tillsync.subscription (stream);
+
+-- a tick that was published or is about to be: committed before anybody else learns of it
+CREATE TABLE IF NOT EXISTS tillsync.intent (
+    n            bigint PRIMARY KEY,
+    token        bigint NOT NULL UNIQUE,
+    snapshot     pg_snapshot NOT NULL,
+    epoch        bigint NOT NULL,
+    plan_version integer NOT NULL,
+    system_id    bigint NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    published_at timestamptz
+);
+
+-- how far each node's changelog is merged. straight: nothing after the position was ever merged
+CREATE TABLE IF NOT EXISTS tillsync.applied (
+    node         text PRIMARY KEY,
+    seq          bigint NOT NULL,
+    nonce        bigint NOT NULL,
+    straight     boolean NOT NULL,
+    xid          xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    at           timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- nodes that were asked to send again after their last ack
+CREATE TABLE IF NOT EXISTS tillsync.gap (
+    node         text PRIMARY KEY,
+    xid          xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    at           timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+CREATE TABLE IF NOT EXISTS tillsync.taken (
+    node         text NOT NULL,
+    uid          bigint NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (node, uid)
+);
+
+-- the positions of every change that was ever merged, one row per upload group
+CREATE TABLE IF NOT EXISTS tillsync.inbound (
+    node         text NOT NULL,
+    uid          bigint NOT NULL,
+    first_seq    bigint NOT NULL,
+    last_seq     bigint NOT NULL,
+    seqs         bigint[] NOT NULL,
+    nonces       bigint[] NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (node, uid)
+);
+CREATE INDEX IF NOT EXISTS inbound_range ON tillsync.inbound (node, last_seq, first_seq);
+
+CREATE TABLE IF NOT EXISTS tillsync.conflict (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    node         text NOT NULL,
+    uid          bigint NOT NULL,
+    seq          bigint NOT NULL,
+    nonce        bigint NOT NULL,
+    tab          text NOT NULL,
+    key          jsonb NOT NULL,
+    policy       text NOT NULL,
+    columns      text[] NOT NULL,
+    base         jsonb,
+    theirs       jsonb,
+    ours         jsonb,
+    outcome      jsonb,
+    winner       text NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS tillsync.parked (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    node         text NOT NULL,
+    uid          bigint NOT NULL,
+    seq          bigint NOT NULL,
+    nonce        bigint NOT NULL,
+    tab          text NOT NULL,
+    key          jsonb NOT NULL,
+    op           text NOT NULL,
+    old          jsonb,
+    new          jsonb,
+    reason       text NOT NULL,
+    sqlstate     text NOT NULL,
+    tries        integer NOT NULL DEFAULT 1,
+    state        text NOT NULL DEFAULT 'parked' CHECK (state IN ('parked', 'released', 'dropped'))
+);
+CREATE INDEX IF NOT EXISTS parked_open ON tillsync.parked (node, seq) WHERE state = 'parked';
+REVOKE ALL ON SCHEMA tillsync FROM PUBLIC;
