@@ -48,8 +48,11 @@ def test_functions_fit_a_screen() -> None:
 
 
 def says_itself(node: ast.AST) -> bool:
-    """Is it a function so short that its name and its body are the documentation?"""
-    return isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno < SELF_SAYING_LINES_MAX
+    """Is it so short that its name and its body are the documentation?"""
+    return (
+        isinstance(node, ast.FunctionDef | ast.ClassDef)
+        and (node.end_lineno or 0) - node.lineno < SELF_SAYING_LINES_MAX
+    )
 
 
 def test_every_module_class_and_public_function_says_what_it_is() -> None:

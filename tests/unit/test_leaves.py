@@ -41,13 +41,13 @@ def test_an_error_knows_its_exit_code(kind: type[errors.TillsyncError], exit_cod
     assert str(error) == "TS-100 message; hint"
 
 
-def test_assets_are_found_and_query_blocks_are_cut_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_query_blocks_are_cut_out_without_their_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "sql" / "house").mkdir(parents=True)
     (tmp_path / "sql" / "house" / "queries.sql").write_text(
         "-- About all of them.\n\n-- name: one\n-- Purpose.\nSELECT 1;\n\n-- name: two\nSELECT 2;\n"
     )
     monkeypatch.setattr(assets, "root", lambda: tmp_path)
-    assert assets.query("house.one") == "-- Purpose.\nSELECT 1;"
+    assert assets.query("house.one") == "SELECT 1;"
     assert assets.query("house.two") == "SELECT 2;"
     with pytest.raises(KeyError, match="-- name: three"):
         assets.query("house.three")
