@@ -20,7 +20,7 @@ $(STAMP): requirements.lock pyproject.toml tools/venv.sh
 	@tools/venv.sh $(VENV)
 
 demo: venv ## a month of retail through central, relay and tills, with its proof
-	@$(BIN)/tillsync demo
+	@$(BIN)/tillsync demo $(ARGS)
 
 lint: venv ## style, types, layers
 	$(BIN)/ruff check .

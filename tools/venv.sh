@@ -31,7 +31,7 @@ if [ -e "$venv" ] && ! usable "$venv/bin/python"; then
     rm -rf "$venv" # left by an interpreter that is gone
 fi
 [ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
-echo "tillsync: installing into $venv ($("$venv/bin/python" -V))" >&2
+echo "tillsync: installing into $venv ($("$venv/bin/python" -V)); the first time takes a minute or two" >&2
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input)
 "${pip[@]}" install --quiet --progress-bar off --require-hashes -r requirements.lock
 "${pip[@]}" install --quiet --no-deps --no-build-isolation --editable .

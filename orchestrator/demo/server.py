@@ -145,7 +145,9 @@ class Cluster:
             return
         name = self.directory / "data"
         if name.is_symlink():
-            name.unlink()  # its target went with the machine's temporary files
+            # Left by a start that failed, or its target went with the machine's temporary files.
+            shutil.rmtree(self.data, ignore_errors=True)
+            name.unlink()
         if self._account.reaches(self.directory):
             name.mkdir(mode=0o700, exist_ok=True)
         else:
