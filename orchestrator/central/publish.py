@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator import assets
-from orchestrator.central.routing import Span, changes, routes
+from orchestrator.central.routing import Span, Statement, changes, routes
 from orchestrator.central.schema import Prepared, newest_plan
 from orchestrator.central.spool import Spool
 from orchestrator.core import wire
@@ -26,6 +27,9 @@ from orchestrator.core.changes import Position
 from orchestrator.core.plan import Table
 from orchestrator.core.world import World
 from orchestrator.relay.client import Ack, CentralRelay, Head
+
+MANY_ROWS = 5_000
+"""Above so many rows in the logs the candidates are laid down and analyzed, which costs a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Publisher:
         self._conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         try:
             with self._conn.transaction():
+                self._conn.execute(assets.query("central.work_memory"))
                 here = self._row("here")
                 base = self._base(head, here)
                 span = Span(base.since, here["snapshot"])
@@ -142,14 +147,17 @@ class Publisher:
     def _fill(self, tick: Tick, base: Base, span: Span, head: Head) -> None:
         live = self._live()
         wanted = set(live) if base.n < 0 else set(head.wants) & set(live)
-        changed, echoes = self._changes(span)
+        changed, echoes, rows = self._changes(span)
         again = self._replanned(base)
         if not base.whole:
             for route in self._routes:
                 if again or changed.keys() & {route.table.name, *route.dependencies}:
                     every = again.get(route.table.name, True) if again else None
                     statement = route.delta(span, self._logs, changed, self._part_rows, tick.n, every=every)
-                    self._collect(tick, route.table, "delta", statement)
+                    many = (
+                        bool(again) or sum(rows.get(t, 0) for t in (route.table.name, *route.dependencies)) > MANY_ROWS
+                    )
+                    self._collect(tick, route.table, "delta", statement, many=many)
         self._snapshots(tick, {s: c for s, c in live.items() if s in wanted})
         for route in self._routes:
             if route.table.name in echoes:
@@ -157,10 +165,11 @@ class Publisher:
         tick.acks = self._acks(base)
         tick.served = tuple(head.wants)
 
-    def _changes(self, span: Span) -> tuple[dict[str, bool], set[str]]:
-        """Changed tables (with whether they were truncated), and those that somebody asked an echo of."""
+    def _changes(self, span: Span) -> tuple[dict[str, bool], set[str], dict[str, float]]:
+        """Changed tables (with whether they were truncated), those with an echo to make, and their rows in the logs."""
         rows = self._rows(changes(span, self._logs.values())) if self._logs else []
-        return {r["tab"]: bool(r["truncated"]) for r in rows}, {r["tab"] for r in rows if r["echo"]}
+        counts = {r["tab"]: inf if r["truncated"] else r["rows"] for r in rows}
+        return {r["tab"]: bool(r["truncated"]) for r in rows}, {r["tab"] for r in rows if r["echo"]}, counts
 
     def _replanned(self, base: Base) -> dict[str, bool]:
         """After a change of plan: every table is looked at again, and those whose columns changed are sent again."""
@@ -174,20 +183,27 @@ class Publisher:
         for route in self._routes:
             streams = [s for s, channel in wanted.items() if channel == route.channel.name]
             if streams:
-                sent = self._collect(tick, route.table, "snapshot", route.snapshot(streams, self._part_rows, tick.n))
+                sent = self._collect(
+                    tick, route.table, "snapshot", route.snapshot(streams, self._part_rows, tick.n), many=True
+                )
                 for stream in set(streams) - sent:
                     tick.spool.add((stream, "snapshot"), _body(route.table, "put", b""))
         if wanted:
             self._conn.execute(assets.query("central.loaded"), {"n": tick.n, "streams": list(wanted)})
 
-    def _collect(self, tick: Tick, table: Table, kind: str, statement: sql.Composed) -> set[int]:
+    def _collect(self, tick: Tick, table: Table, kind: str, statement: Statement, *, many: bool) -> set[int]:
         """Run a routing statement and spool its parts; the streams that got any."""
         sent = set()
+        if many:
+            self._conn.execute(statement.lay_down)
+            self._conn.execute(assets.query("central.measure_candidates"))
         with self._conn.cursor() as cursor:
-            for stream, cut, rows, docs in cursor.stream(statement):
+            for stream, cut, rows, docs in cursor.stream(statement.measured if many else statement.at_once):
                 tick.spool.add((stream, kind), _body(table, "cut" if cut else "put", docs.encode()))
                 tick.rows += rows
                 sent.add(stream)
+        if many:
+            self._conn.execute(assets.query("central.forget_candidates"))
         return sent
 
     def _collect_echoes(self, tick: Tick, table: Table, statement: sql.Composed) -> None:

@@ -40,6 +40,15 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Statement:
+    """A routing statement in one piece, and in two for many candidates: laid down and analyzed, then routed."""
+
+    at_once: sql.Composed
+    lay_down: sql.Composed
+    measured: sql.Composed
+
+
+@dataclass(frozen=True)
 class Route:
     """One table that goes down: how its rows find their streams."""
 
@@ -64,7 +73,7 @@ class Route:
         n: int,
         *,
         every: bool | None,
-    ) -> sql.Composed:
+    ) -> Statement:
         """What tick `n` changes in the loaded streams. `changed`: table -> truncated. `every`: all rows are candidates,
         and true where all of them are to be sent again."""
         candidates = [self._every(sent=bool(every))] if every is not None else []
@@ -79,20 +88,14 @@ class Route:
             candidates.append(self._every(sent=False))
         read = sorted({self.table.name, *self.dependencies} & changed.keys())
         deltas = [sql.SQL("{} AS MATERIALIZED ({}), ").format(_delta(name), span.of(logs[name])) for name in read]
-        return self._route(
-            sql.SQL("").join(deltas),
-            candidates,
-            sql.SQL("s.loaded_tick IS NOT NULL"),
-            sql.SQL("(v.own OR NOT v.held)"),
-            TRUE,
-            part_rows,
-            n,
-        )
+        scope = sql.SQL("s.loaded_tick IS NOT NULL")
+        shipped = sql.SQL("(v.own OR NOT v.held)")
+        return self._statement(sql.SQL("").join(deltas), candidates, scope, shipped, TRUE, part_rows, n)
 
-    def snapshot(self, streams: Sequence[int], part_rows: int, n: int) -> sql.Composed:
+    def snapshot(self, streams: Sequence[int], part_rows: int, n: int) -> Statement:
         """All that the given streams hold as of tick `n`; the ledger is brought in line."""
         scope = sql.SQL("s.stream = ANY ({})").format(list(streams))
-        return self._route(sql.SQL(""), [self._every(sent=False)], scope, TRUE, FALSE, part_rows, n)
+        return self._statement(sql.SQL(""), [self._every(sent=False)], scope, TRUE, FALSE, part_rows, n)
 
     def echo(self, span: Span) -> sql.Composed:
         """What the nodes that asked are told about the rows that they asked about."""
@@ -109,7 +112,7 @@ class Route:
             key_doc=self._key_doc("a"),
         )
 
-    def _route(
+    def _statement(
         self,
         deltas: sql.Composable,
         candidates: Iterable[sql.Composable],
@@ -118,28 +121,38 @@ class Route:
         cuts: sql.Composable,
         part_rows: int,
         n: int,
-    ) -> sql.Composed:
+    ) -> Statement:
         key = self.table.key
-        return _query("route").format(
+        streams = self._streams(scope)
+        with_candidate = _query("with_candidate").format(
             deltas=deltas,
-            streams=self._streams(scope),
+            streams=streams,
             candidates=sql.SQL("\nUNION ALL\n").join(sql.SQL("({})").format(c) for c in candidates),
             key=_names(key),
-            row_key=_columns("r", key),
-            hold_key=_columns("h", key),
-            row_is_candidate=_equal("r", "c", key),
-            hold_is_candidate=_equal("h", "c", key),
-            hold_is_verdict=_equal("h", "v", key),
-            row_is_verdict=_equal("r", "v", key),
-            table=identifier(self.table.name),
-            hold=sql.Identifier(self.captured.hold or ""),
-            predicate=_sql(self.filter.predicate("r", "s")),
-            row_doc=self._row_doc(),
-            key_doc=self._key_doc("v"),
-            shipped=shipped,
-            cuts=cuts,
-            part_rows=part_rows,
-            n=n,
+        )
+        measured = _query("measured_candidate").format(streams=streams)
+        parts = {
+            "key": _names(key),
+            "row_key": _columns("r", key),
+            "hold_key": _columns("h", key),
+            "row_is_candidate": _equal("r", "c", key),
+            "hold_is_candidate": _equal("h", "c", key),
+            "hold_is_verdict": _equal("h", "v", key),
+            "row_is_verdict": _equal("r", "v", key),
+            "table": identifier(self.table.name),
+            "hold": sql.Identifier(self.captured.hold or ""),
+            "predicate": _sql(self.filter.predicate("r", "s")),
+            "row_doc": self._row_doc(),
+            "key_doc": self._key_doc("v"),
+            "shipped": shipped,
+            "cuts": cuts,
+            "part_rows": part_rows,
+            "n": n,
+        }
+        return Statement(
+            at_once=_query("route").format(**parts, with_candidate=with_candidate),
+            lay_down=_query("lay_down_candidates").format(with_candidate=with_candidate),
+            measured=_query("route").format(**parts, with_candidate=measured),
         )
 
     def _streams(self, scope: sql.Composable) -> sql.Composed:

@@ -147,8 +147,8 @@ SELECT node, coalesce(a.seq, 0) AS seq, coalesce(a.nonce, 0) AS nonce,
     OR NOT pg_visible_in_snapshot(g.xid, %(since)s::pg_snapshot)
 
 -- name: has_changes
--- what the tick has of one log: anything, a truncation (no key), a request for an echo; one arm of a statement over all logs
-SELECT {tab} AS tab, bool_or({key} IS NULL) AS truncated, bool_or(l.origin IS NOT NULL) AS echo
+-- what the tick has of one log: how much, a truncation (no key), a request for an echo; one arm of a statement over all
+SELECT {tab} AS tab, count(*) AS rows, bool_or({key} IS NULL) AS truncated, bool_or(l.origin IS NOT NULL) AS echo
   FROM ({tick}) l HAVING count(*) > 0
 
 -- name: tick
@@ -166,7 +166,7 @@ SELECT s.stream {parameters} FROM tillsync.stream s WHERE s.channel = {channel} 
 
 -- name: own_candidates
 -- {delta}: rows that changed themselves; an echo request alone does not count as a change
-SELECT {key}, bool_or(l.origin IS NULL) AS own FROM {delta} l WHERE {has_key} GROUP BY {key}
+SELECT {key}, l.origin IS NULL AS own FROM {delta} l WHERE {has_key}
 
 -- name: reach_candidates
 -- rows that a change of another table may have brought in or put out
@@ -178,14 +178,35 @@ SELECT {key}, {own}::boolean AS own FROM {table}
 UNION ALL
 SELECT {key}, {own}::boolean AS own FROM tillsync.{hold} WHERE left_tick IS NULL AND stream IN (SELECT stream FROM streams)
 
+-- name: with_candidate
+-- the streams that a statement is about and the rows that it looks at, out of the ticks ({deltas}) of the logs
+{deltas}streams AS MATERIALIZED ({streams}),
+candidate AS MATERIALIZED (
+    SELECT {key}, bool_or(own) AS own FROM ({candidates}) c GROUP BY {key})
+
+-- name: measured_candidate
+-- the same, where the candidates were laid down and analyzed first
+streams AS MATERIALIZED ({streams}),
+candidate AS (SELECT * FROM pg_temp.tillsync_candidate)
+
+-- name: lay_down_candidates
+-- A large tick: the planner is told how many rows it is about to join, which it cannot see through a CTE
+CREATE TEMPORARY TABLE tillsync_candidate ON COMMIT DROP AS WITH {with_candidate} SELECT * FROM candidate
+
+-- name: measure_candidates
+ANALYZE pg_temp.tillsync_candidate
+
+-- name: forget_candidates
+DROP TABLE pg_temp.tillsync_candidate
+
+-- name: work_memory
+SET LOCAL work_mem = '64MB'
+
 -- name: route
 -- One table of one channel for all its streams at once: which candidates are in which stream's filter now, and which the
 -- ledger holds. Brings the ledger up to tick n and returns parts: what is put, and the keys of what is cut.
--- {deltas} are the ticks of the logs that the candidates are taken from.
 -- A row that a stream never held and does not get is not mentioned to it.
-WITH {deltas}streams AS MATERIALIZED ({streams}),
-candidate AS MATERIALIZED (
-    SELECT {key}, bool_or(own) AS own FROM ({candidates}) c GROUP BY {key}),
+WITH {with_candidate},
 verdict AS MATERIALIZED (
     SELECT stream, {key}, bool_or(own) AS own, bool_or(inside) AS inside, bool_or(held) AS held
       FROM (SELECT s.stream, {row_key}, c.own, true AS inside, false AS held

@@ -86,19 +86,25 @@ class Chain:
             relay.close()
 
 
-def build(database: Callable[..., str], world: World, channels: list[dict[str, Any]] = CHANNELS) -> Chain:
+def build(
+    database: Callable[..., str],
+    world: World,
+    channels: list[dict[str, Any]] = CHANNELS,
+    tables: str = TABLES,
+    part_rows_max: int = 3,
+) -> Chain:
     """Install central and relay into fresh databases."""
     central_dsn, relay_dsn = database("central"), database("relay")
     settings = CentralSettings(
         central={"dsn": central_dsn}, relay={"dsn": relay_dsn}, parameters={"store_id": "integer"}, channel=channels
     )
     conn = connect(central_dsn, "test")
-    conn.execute(TABLES)
+    conn.execute(tables.encode())
     prepared = schema.prepare(conn, settings)
     schema.install(conn, prepared)
     relay_schema.install(relay_dsn, relay_dsn)
     relay = connect_central(relay_dsn)
-    publisher = Publisher(connect(central_dsn, "test publisher"), relay, world, prepared, part_rows_max=3)
+    publisher = Publisher(connect(central_dsn, "test publisher"), relay, world, prepared, part_rows_max)
     return Chain(conn, publisher, relay, prepared, world, central_dsn, relay_dsn)
 
 
