@@ -1,0 +1,308 @@
+"""Collecting: uploads that wait in the relay are merged at central, each group exactly once.
+
+A group is everything that a till sent between two positions of its changelog. Its frames are brought here first, so
+that no transaction of central's waits for the network; then one transaction stages and merges them together with the
+marks that say so. Exactly once rests on three marks, each enough for a different accident: the group's id (it is
+fetched again), the applied position (it follows straight on), and the ledger of positions (it was sent again).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any, Protocol
+
+import msgspec
+import psycopg
+from psycopg.rows import dict_row
+
+from orchestrator import assets
+from orchestrator.central import facts as facts_of
+from orchestrator.central import parked
+from orchestrator.central import unit as units
+from orchestrator.central.facts import Facts
+from orchestrator.central.faults import AGAIN
+from orchestrator.central.merge import Sender
+from orchestrator.central.settle import Settled, settle
+from orchestrator.central.spool import Spool
+from orchestrator.central.stage import Stage
+from orchestrator.central.unit import Unit
+from orchestrator.core import wire
+from orchestrator.core.changes import Position, Shape, decode_upload
+from orchestrator.core.plan import Plan
+from orchestrator.core.world import World
+from orchestrator.errors import TillsyncError, Unreachable
+from orchestrator.log import logger
+from orchestrator.postgres import first_line, place_of, translated
+from orchestrator.relay.client import FetchedUpload
+
+ATTEMPTS_MAX = 5
+# What is wrong with one node alone: the others' uploads go on.
+_NODES_OWN = ("TS-310", "TS-312", "TS-314", "TS-602")
+_log = logger("central.collect")
+
+
+class Uploads(Protocol):
+    """What collecting needs of the relay."""
+
+    def fetch_uploads(self) -> Iterator[FetchedUpload]: ...
+    def mark_taken(self, node: str, uids: list[int]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one round brought. moved: groups and parked rows that are done with. refused: why, by node."""
+
+    moved: int = 0
+    merged: int = 0
+    conflicts: int = 0
+    parked: int = 0
+    gaps: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A complete upload group with its frames in a spool."""
+
+    node: str
+    uid: int
+    prev: Position
+    end: Position
+    spool: Spool
+
+
+class Collector:
+    """One round of collecting. Facts of the catalog are read once, when there is something to merge."""
+
+    def __init__(self, conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World) -> None:
+        self._conn, self._relay, self._plan, self._world = conn, relay, plan, world
+        self._place = place_of(conn.info.dsn)
+        self._facts: Facts | None = None
+        self._units: dict[tuple[str, Shape], Unit | None] = {}
+        self._nodes: dict[str, dict[str, Any] | None] = {}
+
+    def run(self) -> Collected:
+        """Merge every group that waits; what is wrong with one node's uploads does not hold up the others'."""
+        done = Collected()
+        for (node, uid), parts in groupby(self._relay.fetch_uploads(), key=lambda f: (f.node, f.part.uid)):
+            if node in done.refused:
+                continue
+            try:
+                done = added(done, self._group(node, uid, parts))
+            except TillsyncError as e:
+                if e.code not in _NODES_OWN:
+                    raise
+                _log.warning("upload refused", node=node, uid=uid, error=str(e))
+                done = replace(done, refused={**done.refused, node: str(e)})
+        return done
+
+    def _group(self, node: str, uid: int, parts: Iterable[FetchedUpload]) -> Collected:
+        found = self._node(node)
+        if found is None or found["state"] != "active":
+            raise TillsyncError(
+                "TS-312",
+                f"{node} is no active branch",
+                hint="register it with `tillsync branch add`, or drop its uploads",
+            )
+        with Spool() as spool:
+            prev, end = _spooled(node, parts, spool)
+            self._world.crash("collect.fetched")
+            done = self._attempted(Group(node, uid, prev, end, spool))
+        self._world.crash("collect.committed")
+        if done.moved:
+            self._relay.mark_taken(node, [uid])
+            self._world.crash("collect.marked")
+        return done
+
+    def _attempted(self, group: Group) -> Collected:
+        """The group's one transaction, again where it met another in a deadlock."""
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                with translated(self._place), suppress(*AGAIN):
+                    return self._transaction(group)
+            except psycopg.Error as e:
+                raise TillsyncError(
+                    "TS-315",
+                    f"merging an upload of {group.node} stopped: {first_line(e)}",
+                    hint="nothing of it was taken",
+                ) from e
+            self._world.sleep(0.05 * 2**attempt)
+        raise Unreachable(
+            "TS-313", f"an upload of {group.node} met other writers {ATTEMPTS_MAX} times", hint="it is tried again"
+        )
+
+    def _transaction(self, group: Group) -> Collected:
+        with self._conn.transaction():
+            self._conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            done = self._taken(group)
+            self._world.crash("collect.merged")
+        return done
+
+    def _taken(self, group: Group) -> Collected:
+        """Merge a group together with its marks; `straight` spares the look at each position."""
+        standing = self._row("standing", node=group.node, uid=group.uid, **_ends(group))
+        if standing["taken"]:
+            return Collected(moved=1)
+        if not standing["prev_known"]:
+            self._conn.execute(assets.query("central/merge.note_gap"), {"node": group.node})
+            return Collected(gaps=(group.node,))
+        if (
+            self._conn.execute(assets.query("central/merge.take"), {"node": group.node, "uid": group.uid}).fetchone()
+            is None
+        ):
+            return Collected(moved=1)  # another collector was quicker
+        applied = Position(standing["seq"], standing["nonce"])
+        straight = standing["straight"] and applied == group.prev
+        positions, done = self._merged(group, straight)
+        fresh = not standing["end_known"]
+        self._conn.execute(
+            assets.query("central/merge.note_applied"),
+            {
+                "node": group.node,
+                "seq": group.end.seq,
+                "nonce": group.end.nonce,
+                "straight": (straight and (fresh or group.end == group.prev)) or fresh,
+            },
+        )
+        positions.note(self._conn, group)
+        return done
+
+    def _merged(self, group: Group, straight: bool) -> tuple[Positions, Collected]:
+        """Stage the group part by part and merge it; a table whose columns changed midway is merged in two steps."""
+        node, rank = self._node(group.node), self._read_facts().rank
+        assert node is not None
+        sender = Sender(group.node, group.uid, node["params"])
+        positions, done = Positions(), Collected(moved=1)
+        stage = self._stage(group.node)
+        for _, _, frame in group.spool.parts():
+            for shape, changes in _by_shape(frame, group, positions):
+                if not stage.takes(shape):
+                    done = added(done, settle(self._conn, stage, rank, sender, None if straight else positions.range))
+                    stage = self._stage(group.node, follows=True)
+                stage.add(shape, changes)
+        done = added(done, settle(self._conn, stage, rank, sender, None if straight else positions.range))
+        return positions, done
+
+    def _stage(self, node: str, *, follows: bool = False) -> Stage:
+        return Stage(self._conn, lambda shape: self._unit(node, shape), follows=follows)
+
+    def _unit(self, node: str, shape: Shape) -> Unit | None:
+        if (node, shape) not in self._units:
+            found, row = self._plan.find(shape.table), self._node(node)
+            assert row is not None
+            made = units.make(*found, shape, self._read_facts(), node, row["params"]) if found else None
+            self._units[node, shape] = made
+        return self._units[node, shape]
+
+    def _read_facts(self) -> Facts:
+        if self._facts is None:
+            self._facts = facts_of.read(self._conn, self._plan)
+        return self._facts
+
+    def _node(self, node: str) -> dict[str, Any] | None:
+        if node not in self._nodes:
+            with self._conn.cursor(row_factory=dict_row) as cursor:
+                self._nodes[node] = cursor.execute(assets.query("central/merge.node"), {"node": node}).fetchone()
+        return self._nodes[node]
+
+    def _row(self, block: str, **given: Any) -> dict[str, Any]:
+        with self._conn.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(assets.query(f"central/merge.{block}"), given).fetchone()
+        assert row is not None
+        return row
+
+
+class Positions:
+    """The positions of a group's changes, kept small: two machine words for each."""
+
+    def __init__(self) -> None:
+        self._seqs, self._nonces = array("q"), array("q")
+
+    @property
+    def range(self) -> tuple[int, int]:
+        return (min(self._seqs), max(self._seqs)) if self._seqs else (0, 0)
+
+    def add(self, changes: Iterable[tuple[Any, ...]]) -> None:
+        for change in changes:
+            self._seqs.append(change[0])
+            self._nonces.append(change[1])
+
+    def note(self, conn: psycopg.Connection, group: Group) -> None:
+        """Enter them in the ledger, with the group's end, which may be the position of no change."""
+        if group.end != group.prev and (not self._seqs or (self._seqs[-1], self._nonces[-1]) != group.end):
+            self.add([group.end])
+        if self._seqs:
+            first, last = self.range
+            given = {"node": group.node, "uid": group.uid, "first": first, "last": last}
+            arrays = {"seqs": _literal(self._seqs), "nonces": _literal(self._nonces)}
+            conn.execute(assets.query("central/merge.note_inbound"), given | arrays)
+
+
+def collect(conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World) -> Collected:
+    """Merge every complete group that waits in the relay, and try parked changes again where they are due.
+
+    `conn` is a connection to central in autocommit mode; each group is one transaction. Raises TillsyncError for what
+    is nobody's row: a login, a right, a disk, a table that is gone. Nothing is parked then.
+    """
+    done = Collector(conn, relay, plan, world).run()
+    released = parked.retry(conn, plan)
+    return replace(done, moved=done.moved + released, merged=done.merged + released)
+
+
+def added(one: Collected, other: Collected | Settled) -> Collected:
+    """The sum of what was done."""
+    sums = {name: getattr(one, name) + getattr(other, name) for name in ("merged", "conflicts", "parked")}
+    if isinstance(other, Settled):
+        return replace(one, **sums)
+    gaps = tuple(dict.fromkeys(one.gaps + other.gaps))
+    return replace(one, **sums, moved=one.moved + other.moved, gaps=gaps, refused={**one.refused, **other.refused})
+
+
+def _spooled(node: str, parts: Iterable[FetchedUpload], spool: Spool) -> tuple[Position, Position]:
+    """Put a group's frames in the spool. Raises TS-310 where parts are missing or do not belong together."""
+    ends: set[tuple[Position, Position]] = set()
+    last = False
+    for place, fetched in enumerate(parts):
+        part = fetched.part
+        if part.part != place or last:
+            raise TillsyncError(
+                "TS-310", f"an upload of {node} has part {part.part} where {place} belongs", hint="look at its sender"
+            )
+        ends.add((part.prev, part.end))
+        last = part.last
+        spool.add((node, "upload"), part.frame)
+    if not last or len(ends) != 1:
+        raise TillsyncError("TS-310", f"an upload of {node} is not whole", hint="look at its sender")
+    return ends.pop()
+
+
+def _by_shape(frame: bytes, group: Group, positions: Positions) -> Iterator[tuple[Shape, list[tuple[Any, ...]]]]:
+    """The changes (seq, nonce, op, old, new) of a part, by shape in the order of their first change."""
+    try:
+        upload = decode_upload(wire.unpack(frame))
+        positions.add(upload.changes)
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for seq, nonce, shape, op, old, new in upload.changes:
+            found.setdefault(shape, []).append((seq, nonce, op, old, new))
+        yield from ((upload.shapes[index], changes) for index, changes in found.items())
+    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError, OverflowError) as e:
+        raise TillsyncError(
+            "TS-310", f"an upload of {group.node} cannot be read: {e}", hint="look at its sender"
+        ) from e
+
+
+def _ends(group: Group) -> dict[str, int]:
+    return {
+        "prev_seq": group.prev.seq,
+        "prev_nonce": group.prev.nonce,
+        "end_seq": group.end.seq,
+        "end_nonce": group.end.nonce,
+    }
+
+
+def _literal(numbers: array[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"

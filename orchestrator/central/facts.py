@@ -1,0 +1,62 @@
+"""What merging must know of the application's tables: types, collations, and who refers to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import dict_row
+
+from orchestrator import assets
+from orchestrator.core.plan import Plan
+
+# Types whose modifier rounds a value; the modifiers of others refuse or, in a cast, cut: those are left to the table.
+_ROUNDING = ("numeric(", "timestamp(", "time(", "interval(")
+_WITHOUT_MODIFIER = {"character": "bpchar", "bit": "bit varying", "character[]": "bpchar[]", "bit[]": "bit varying[]"}
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """type: what a change is staged as. compare: how two values are held against each other (see the query `facts`)."""
+
+    type: str
+    collation: str | None
+    compare: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Columns by table and name, and the tables' rank: whoever is referred to comes first."""
+
+    columns: Mapping[str, Mapping[str, ColumnFacts]]
+    rank: Mapping[str, int]
+
+
+def read(conn: psycopg.Connection, plan: Plan) -> Facts:
+    """Read the facts of all tables of a plan."""
+    tables = [table.name for _, table in plan.tables()]
+    columns: dict[str, dict[str, ColumnFacts]] = {}
+    with conn.cursor(row_factory=dict_row) as cursor:
+        for row in cursor.execute(assets.query("central/merge.facts"), {"tables": tables}).fetchall():
+            facts = ColumnFacts(_staged(row["type"], row["base"]), row["collation"], row["compare"])
+            columns.setdefault(row["tab"], {})[row["name"]] = facts
+        edges = cursor.execute(assets.query("central/merge.references"), {"tables": tables}).fetchall()
+    return Facts(columns, _ranked(tables, ((e["child"], e["parent"]) for e in edges)))
+
+
+def _staged(declared: str, base: str) -> str:
+    return declared if declared.startswith(_ROUNDING) else _WITHOUT_MODIFIER.get(base, base)
+
+
+def _ranked(tables: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Parents before children; within a circle, and among strangers, the order of the plan."""
+    parents: dict[str, set[str]] = {}
+    for child, parent in edges:
+        parents.setdefault(child, set()).add(parent)
+    left, rank = list(tables), dict[str, int]()
+    while left:
+        name = next((t for t in left if not parents.get(t, set()) & set(left) - {t}), left[0])
+        left.remove(name)
+        rank[name] = len(rank)
+    return rank

@@ -1,0 +1,235 @@
+"""Parked changes: what central could not take and keeps, with the reason. The till is acked; custody is central's.
+
+They go in again as they were, once in a round while they are fresh and more seldom later: all parked changes of a row
+together, so that a later change can heal an earlier one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from orchestrator import assets
+from orchestrator.central import facts as facts_of
+from orchestrator.central import unit as units
+from orchestrator.central.facts import Facts
+from orchestrator.central.faults import is_row_fault
+from orchestrator.central.merge import Failure, Sender, merge
+from orchestrator.central.stage import Stage, Unread
+from orchestrator.central.unit import Unit
+from orchestrator.core import values
+from orchestrator.core.changes import Row, Shape
+from orchestrator.core.plan import Plan
+from orchestrator.errors import RowFault
+
+ROWS_MAX = 20_000
+RETRY_UID = 0
+"""No group's id. A conflict with it came out of a parked change, and its seq is that change's id."""
+
+
+def park(conn: psycopg.Connection, failures: Iterable[Failure], sender: Sender) -> int:
+    """Record rows that could not be merged, out of the work tables of the merge that said so."""
+    by_table: dict[str, list[Failure]] = {}
+    for f in failures:
+        by_table.setdefault(f.unit.table.name, []).append(f)
+    for tab, found in by_table.items():
+        given = {"node": sender.node, "uid": sender.uid, "tab": tab}
+        listed = {
+            "ats": [f.at for f in found],
+            "reasons": [f.reason for f in found],
+            "sqlstates": [f.sqlstate for f in found],
+        }
+        conn.execute(found[0].unit.sql("park"), given | listed)
+    return sum(map(len, by_table.values()))
+
+
+def park_unread(conn: psycopg.Connection, unread: Sequence[Unread], sender: Sender) -> int:
+    """Record changes that could not be staged, and ask for the echo of their rows."""
+    for u in unread:
+        keyed = _as_stored(u, u.new if u.new is not None else u.old) or {}
+        names = u.unit.table.key if u.unit is not None else u.shape.key
+        fixed = {c.name: c.text for c in u.unit.constants} if u.unit is not None else {}
+        given = {
+            "node": sender.node,
+            "uid": sender.uid,
+            "seq": u.seq,
+            "nonce": u.nonce,
+            "tab": u.shape.table,
+            "key": Jsonb({k: (fixed | keyed).get(k) for k in names}),
+            "op": u.op,
+            "old": _json(_as_stored(u, u.old)),
+            "new": _json(_as_stored(u, u.new)),
+            "reason": u.reason,
+            "sqlstate": u.sqlstate,
+        }
+        conn.execute(assets.query("central/merge.park_unread"), given)
+        if u.unit is not None and u.unit.direction != "up":
+            _ask_echo(conn, u.unit, sender.node, (fixed | keyed))
+    return len(unread)
+
+
+def listed(conn: psycopg.Connection, node: str | None = None, *, every: bool = False) -> list[dict[str, Any]]:
+    """Parked changes for a person to see; `every`: released and dropped ones too."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(assets.query("central/merge.parked_list"), {"node": node, "all": every}).fetchall()
+
+
+def drop(conn: psycopg.Connection, ids: Sequence[int]) -> list[int]:
+    """Give changes up: they are kept as a record and not tried again. Returns the ids that were open."""
+    rows = conn.execute(assets.query("central/merge.parked_drop"), {"ids": list(ids)}).fetchall()
+    return [i for (i,) in rows]
+
+
+def retry(conn: psycopg.Connection, plan: Plan, *, ids: Sequence[int] | None = None, force: bool = False) -> int:
+    """Try parked changes again, those that are due or (`force`) all, of all rows or those of `ids`.
+
+    One transaction per node. Returns how many changes are done with.
+    """
+    wanted = None if ids is None else list(ids)
+    given = {"force": force, "ids": wanted}
+    nodes = conn.execute(assets.query("central/merge.parked_nodes"), given).fetchall()
+    if not nodes:
+        return 0
+    facts = facts_of.read(conn, plan)
+    return sum(_retry_node(conn, plan, facts, node, wanted) for (node,) in nodes)
+
+
+def _retry_node(conn: psycopg.Connection, plan: Plan, facts: Facts, node: str, ids: Sequence[int] | None) -> int:
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        conn.execute(assets.query("central/merge.lock_parked"), {"node": node})
+        waiting = {chain.ids[0]: chain for chain in _chains(conn, node, ids)}
+        row = conn.execute(assets.query("central/merge.node"), {"node": node}).fetchone()
+        params = row[1] if row else {}
+        sender = Sender(node, RETRY_UID, params)
+
+        def unit_of(shape: Shape) -> Unit | None:
+            found = plan.find(shape.table)
+            return units.make(*found, shape, facts, node, params) if found else None
+
+        stage = Stage(conn, unit_of, canonical=True)
+        reasons: dict[int, tuple[str, str]] = {}
+        for shape, chains in _by_shape(waiting.values()).items():
+            if not stage.takes(shape):
+                reasons |= _merged(conn, stage, facts, sender)
+                stage = Stage(conn, unit_of, canonical=True, follows=True)
+            stage.add(shape, [(c.ids[0], 0, c.op, c.image(c.old), c.image(c.new)) for c in chains])
+        return _note_retried(conn, waiting, reasons | _merged(conn, stage, facts, sender))
+
+
+def _merged(conn: psycopg.Connection, stage: Stage, facts: Facts, sender: Sender) -> dict[int, tuple[str, str]]:
+    """Merge what is staged; which chains failed, by their first id, and why."""
+    failed = merge(conn, stage, facts.rank, sender).failures
+    unread = {u.seq: (u.reason, u.sqlstate) for u in stage.unread}
+    return unread | {f.at >> 1: (f.reason, f.sqlstate) for f in failed}
+
+
+def _by_shape(chains: Iterable[Chain]) -> dict[Shape, list[Chain]]:
+    """Chains in the order in which they were parked, as far as they go in together."""
+    found: dict[Shape, list[Chain]] = {}
+    for chain in chains:
+        found.setdefault(Shape(chain.tab, chain.columns, tuple(chain.key)), []).append(chain)
+    return found
+
+
+def _note_retried(
+    conn: psycopg.Connection, waiting: Mapping[int, Chain], reasons: Mapping[int, tuple[str, str]]
+) -> int:
+    rows = [(i, *reasons.get(first, ("", "")), first in reasons) for first, chain in waiting.items() for i in chain.ids]
+    conn.execute(
+        assets.query("central/merge.retried"),
+        {
+            "ids": [i for i, *_ in rows],
+            "reasons": [reason for _, reason, _, _ in rows],
+            "sqlstates": [state for _, _, state, _ in rows],
+            "states": ["parked" if failed else "released" for *_, failed in rows],
+        },
+    )
+    return sum(not failed for *_, failed in rows)
+
+
+@dataclass
+class Chain:
+    """All parked changes of one row, as the one change that they come to."""
+
+    tab: str
+    key: Mapping[str, Any]
+    ids: list[int] = field(default_factory=list)
+    old: Mapping[str, Any] | None = None
+    new: Mapping[str, Any] | None = None
+
+    @property
+    def op(self) -> str:
+        return "D" if self.new is None else "I" if self.old is None else "U"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.new or self.old or self.key)
+
+    def image(self, side: Mapping[str, Any] | None) -> Row | None:
+        return None if side is None else tuple(_as_given(side.get(name)) for name in self.columns)
+
+
+def _chains(conn: psycopg.Connection, node: str, ids: Sequence[int] | None) -> list[Chain]:
+    """A node's open parked changes, locked, by row."""
+    given = {"node": node, "rows_max": ROWS_MAX, "ids": ids}
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(assets.query("central/merge.parked_of"), given).fetchall()
+    found: dict[tuple[str, str], Chain] = {}
+    for row in rows:
+        name = (row["tab"], repr(sorted(row["key"].items())))
+        chain = found.setdefault(name, Chain(row["tab"], row["key"], old=row["old"]))
+        chain.ids.append(row["id"])
+        chain.new = row["new"]
+    return list(found.values())
+
+
+def _as_stored(u: Unread, image: Row | None) -> dict[str, Any] | None:
+    """An image as JSON: text that PostgreSQL could read, where there is one, else the bytes as they came."""
+    if image is None:
+        return None
+    if u.unit is None:
+        return {name: _bytes_or_text(v) for name, v in zip(u.shape.columns, image, strict=True)}
+    return {f.name: _cell(values.to_text(f.column), v) for f, v in zip(u.unit.fields, image, strict=True)}
+
+
+def _cell(to_text: Any, v: Any) -> Any:
+    try:
+        text = to_text(v)
+    except RowFault:
+        return _bytes_or_text(v)
+    return _bytes_or_text(text)
+
+
+def _bytes_or_text(v: Any) -> Any:
+    """jsonb takes neither bytes nor a text with a NUL in it."""
+    if isinstance(v, bytes):
+        return {"hex": v.hex()}
+    if isinstance(v, str) and "\0" in v:
+        return {"hex": v.encode().hex()}
+    return v if v is None or isinstance(v, str) else str(v)
+
+
+def _as_given(v: Any) -> Any:
+    return bytes.fromhex(v["hex"]) if isinstance(v, dict) else v
+
+
+def _json(image: Mapping[str, Any] | None) -> Jsonb | None:
+    return None if image is None else Jsonb(dict(image))
+
+
+def _ask_echo(conn: psycopg.Connection, unit: Unit, node: str, key: Mapping[str, Any]) -> None:
+    given = {f"k{i}": key.get(name) for i, name in enumerate(unit.table.key)}
+    if any(isinstance(v, dict) or v is None for v in given.values()):
+        return  # a key that cannot be read is no row of central's: there is nothing to tell of it
+    try:
+        with conn.transaction():
+            conn.execute(unit.sql("ask_echo_of", given_key=unit.placeholders()), {"node": node, **given})
+    except psycopg.Error as e:
+        if not is_row_fault(e):
+            raise

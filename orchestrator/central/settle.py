@@ -1,0 +1,67 @@
+"""What is staged becomes part of central: merged, refused, parked, and answered for by an echo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+
+from orchestrator import assets
+from orchestrator.central.merge import Sender, merge
+from orchestrator.central.parked import park, park_unread
+from orchestrator.central.stage import Stage
+
+Window = tuple[int, int]
+"""First and last number of the positions that may have been merged before."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Counts of changes. A change that a conflict decided against is merged too: it is done with."""
+
+    merged: int = 0
+    conflicts: int = 0
+    parked: int = 0
+
+
+def settle(
+    conn: psycopg.Connection, stage: Stage, rank: Mapping[str, int], sender: Sender, window: Window | None
+) -> Settled:
+    """Settle all that is staged, within the caller's transaction. `window` is None where every change is a new one.
+
+    The echo is asked for before anything else, and for changes that were merged before too: the till waits for it.
+    """
+    for unit in stage.units.values():
+        if unit.direction != "up":
+            conn.execute(unit.sql("ask_echo"), {"node": sender.node})
+    if window is not None:
+        _drop_known(conn, stage, sender, window)
+    parked = park_unread(conn, stage.unread, sender)
+    parked += _hold_back(conn, stage, sender)
+    merged = merge(conn, stage, rank, sender)
+    failed = park(conn, merged.failures, sender)
+    left = sum(stage.staged.values()) - failed
+    return Settled(left, merged.conflicts, parked + failed)
+
+
+def _drop_known(conn: psycopg.Connection, stage: Stage, sender: Sender, window: Window) -> None:
+    given = {"node": sender.node, "first": window[0], "last": window[1]}
+    for name, unit in stage.units.items():
+        stage.staged[name] -= conn.execute(unit.sql("drop_known"), given).rowcount
+    if stage.unread:
+        known = set(conn.execute(assets.query("central/merge.known_positions"), given).fetchall())
+        stage.unread = [u for u in stage.unread if (u.seq, u.nonce) not in known]
+
+
+def _hold_back(conn: psycopg.Connection, stage: Stage, sender: Sender) -> int:
+    """Changes of rows that have parked ones wait behind them, so that a row's changes stay in order."""
+    rows = conn.execute(assets.query("central/merge.parked_tables"), {"node": sender.node}).fetchall()
+    held = 0
+    for (name,) in rows:
+        unit = stage.units.get(name)
+        if unit is not None and unit.direction != "down":
+            count = conn.execute(unit.sql("hold_back"), {"node": sender.node, "uid": sender.uid, "tab": name}).rowcount
+            stage.staged[name] -= count
+            held += count
+    return held

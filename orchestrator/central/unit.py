@@ -1,0 +1,282 @@
+"""One table of an upload as merging sees it, and the names and expressions that the SQL of merging is made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from psycopg import sql
+
+from orchestrator import assets
+from orchestrator.central.capture import identifier, log_name
+from orchestrator.central.facts import ColumnFacts, Facts
+from orchestrator.core.changes import Shape
+from orchestrator.core.plan import Channel, Column, Table
+from orchestrator.errors import TillsyncError
+from orchestrator.policies import rules
+from orchestrator.policies.contest import Judges, Rules
+
+Piece = sql.Composable
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column that a change carries: its place among the unit's fields, and in the images of the shape."""
+
+    place: int
+    source: int
+    column: Column
+    facts: ColumnFacts
+    is_key: bool
+
+    @property
+    def name(self) -> str:
+        return self.column.name
+
+    def at(self, letter: str, alias: str = "s") -> Piece:
+        """`s.n0`: this field's new (n), old (o), central (c) or outcome (v) value in stage or work."""
+        return sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(f"{letter}{self.place}"))
+
+    def differs(self, one: str, other: str) -> Piece:
+        """Whether two of the field's values are not the same, NULL counted as a value."""
+        forms = {"typed": "{}", "string": '{} COLLATE "C"', "text": '{}::text COLLATE "C"'}
+        form = sql.SQL(forms[self.facts.compare])
+        return sql.SQL("{} IS DISTINCT FROM {}").format(form.format(self.at(one)), form.format(self.at(other)))
+
+    def declared(self, letter: str) -> Piece:
+        collation = f" COLLATE {self.facts.collation}" if self.facts.collation else ""
+        return sql.SQL("{} {}").format(sql.Identifier(f"{letter}{self.place}"), _raw(self.facts.type + collation))
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A column that central gets and the till does not have, with the value for this node as text."""
+
+    name: str
+    type: str
+    text: str | None
+
+    @property
+    def value(self) -> Piece:
+        return sql.SQL("{}::{}").format(_text(self.text), _raw(self.type))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The changes of one table in one shape. Units are made per upload, their temporary tables once per session."""
+
+    table: Table
+    direction: str
+    shape: Shape
+    fields: tuple[Field, ...]
+    constants: tuple[Constant, ...]
+    rules: Rules
+
+    @property
+    def keys(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if f.is_key)
+
+    @property
+    def values(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if not f.is_key)
+
+    def sql(self, block: str, **more: Piece) -> sql.Composed:
+        """A block of `sql/central/merge/queries.sql` with this unit's names filled in; run it with parameters."""
+        return sql.SQL(assets.query(f"central/merge.{block}")).format(**self.pieces, **more)
+
+    @cached_property
+    def pieces(self) -> Mapping[str, Piece]:
+        return {**self._tables(), **self._images(), **self._judgement(), **self._json()}
+
+    @cached_property
+    def _digest(self) -> str:
+        defined = repr([(f.name, f.facts, f.is_key) for f in self.fields])
+        return hashlib.sha256(f"{self.table.name} {defined}".encode()).hexdigest()[:16]
+
+    def _tables(self) -> dict[str, Piece]:
+        key_fields = {f.name: f for f in self.keys}
+        fixed = {c.name: c for c in self.constants}
+        matches = [
+            _equal(name, key_fields[name].at("n") if name in key_fields else fixed[name].value)
+            for name in self.table.key
+        ]
+        names = [f.name for f in self.fields] + [c.name for c in self.constants]
+        constants = [c.value for c in self.constants]
+        return {
+            "stage": sql.Identifier("pg_temp", f"tillsync_stage_{self._digest}"),
+            "work": sql.Identifier("pg_temp", f"tillsync_work_{self._digest}"),
+            "target": identifier(self.table.name),
+            "log": sql.Identifier(log_name(self.table.name)),
+            "match": sql.SQL(" AND ").join(matches),
+            "key": comma(map(_name, self.table.key)),
+            "one_key": _name(self.table.key[0]),
+            "target_key": comma(sql.SQL("t.{}").format(_name(k)) for k in self.table.key),
+            "key_values": comma(key_fields[k].at("n") if k in key_fields else fixed[k].value for k in self.table.key),
+            "columns": comma(map(_name, names)),
+            "new_values": comma([*(f.at("n") for f in self.fields), *constants]),
+            "outcome_values": comma([*(f.at("v") for f in self.fields), *constants]),
+            # A key that comes from `set` alone is the same in every row.
+            "stage_key": comma(f.at("n") for f in self.keys) if self.keys else _raw("(s.at IS NULL)"),
+            "same_key": _joined(
+                (sql.SQL("{} = {}").format(f.at("n"), f.at("n", "k")) for f in self.keys), " AND ", "true"
+            ),
+        }
+
+    def _images(self) -> dict[str, Piece]:
+        each = self.fields
+        return {
+            "stage_columns": comma(f.declared(letter) for letter in "no" for f in each),
+            "work_columns": comma(f.declared(letter) for letter in "nocv" for f in each),
+            **{letter: comma(sql.Identifier(f"{letter}{f.place}") for f in each) for letter in "nocv"},
+            **{f"s_{letter}": comma(f.at(letter) for f in each) for letter in "noc"},
+            **{f"{letter}_text": comma(sql.SQL("{}::text").format(f.at(letter)) for f in each) for letter in "noc"},
+            "k_o": comma(f.at("o", "k") for f in each),
+            "t_c": comma(sql.SQL("t.{} AS {}").format(_name(f.name), sql.Identifier(f"c{f.place}")) for f in each),
+            "outcome": comma(_outcome(f) for f in each),
+            "judged": comma(_judged(f) for f in each),
+            "mask": _joined((_bit(f) for f in self.values), " || ", "''"),
+            "n_o": comma(f.differs("n", "o") for f in each),
+            "c_o": comma(f.differs("c", "o") for f in each),
+            "n_c": comma(f.differs("n", "c") for f in each),
+        }
+
+    def _judgement(self) -> dict[str, Piece]:
+        return {
+            "deletes": sql.Literal(self.rules.table.deletes),
+            "moved_here": any_of(f.differs("c", "o") for f in self.values),
+            "differs": any_of(f.differs("n", "c") for f in self.values),
+            "clashes": any_of(self._clash(f) for f in self.values),
+            "changed_columns": sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
+                comma(_name_if_changed(f) for f in self.fields)
+            ),
+        }
+
+    def _json(self) -> dict[str, Piece]:
+        fixed = {c.name: _text(c.text) for c in self.constants}
+        texts = {f.name: sql.SQL("{}::text").format(f.at("n")) for f in self.keys}
+        return {
+            "key_json": _object(self.table.key, ({**fixed, **texts}[k] for k in self.table.key)),
+            "old_json": _object(
+                (f.name for f in self.fields), (sql.SQL("{}::text").format(f.at("o")) for f in self.fields)
+            ),
+            "new_json": _object(
+                (f.name for f in self.fields), (sql.SQL("{}::text").format(f.at("n")) for f in self.fields)
+            ),
+            "op": sql.SQL("CASE WHEN NOT s.has THEN 'D' WHEN s.had THEN 'U' ELSE 'I' END"),
+        }
+
+    def _clash(self, f: Field) -> Piece:
+        """Whether the field of a row that both sides have needs its policy."""
+        tests = [f.differs("n", "o"), f.differs("n", "c")]
+        if self.rules.of(f.name).judges is Judges.CLASHES:
+            tests.append(f.differs("c", "o"))
+        return sql.SQL("({})").format(sql.SQL(" AND ").join(tests))
+
+    def assignments(self, mask: str) -> Piece:
+        """`SET` for the columns that a mask names."""
+        changed = (f for f, bit in zip(self.values, mask, strict=True) if bit == "1")
+        return comma(sql.SQL("{} = {}").format(_name(f.name), f.at("v")) for f in changed)
+
+    def placeholders(self) -> Piece:
+        """Parameters k0, k1.. for the values of the whole key, given as text."""
+        types = {f.name: f.facts.type for f in self.keys} | {c.name: c.type for c in self.constants}
+        return comma(
+            sql.SQL("{}::{}").format(sql.Placeholder(f"k{i}"), _raw(types[k])) for i, k in enumerate(self.table.key)
+        )
+
+
+def make(channel: Channel, table: Table, shape: Shape, facts: Facts, node: str, params: Mapping[str, Any]) -> Unit:
+    """The unit of a table and a shape.
+
+    Raises TS-314 where the shape does not carry the key, TS-311 where central has lost a column of the plan.
+    """
+    at_central = facts.columns.get(table.name, {})
+    missing = [name for name in (*table.column_names, *table.set) if name not in at_central]
+    if missing:
+        raise TillsyncError(
+            "TS-311", f"{table.name} has no column {missing[0]} any more", hint="run `tillsync install central` again"
+        )
+    places = {name: place for place, name in enumerate(shape.columns)}
+    columns = [c for c in table.columns if c.name in places]
+    fields = tuple(
+        Field(place, places[c.name], c, at_central[c.name], c.name in table.key) for place, c in enumerate(columns)
+    )
+    carried = {f.name for f in fields if f.is_key}
+    if any(k not in carried and k not in table.set for k in table.key):
+        raise TillsyncError(
+            "TS-311", f"{node} sends {table.name} without its key", hint="run `tillsync install till` there again"
+        )
+    constants = tuple(
+        Constant(name, at_central[name].type, _given(given, node, params)) for name, given in table.set.items()
+    )
+    return Unit(table, channel.direction, shape, fields, constants, rules(table))
+
+
+def comma(pieces: Iterable[Piece]) -> sql.Composed:
+    return sql.SQL(", ").join(pieces)
+
+
+def any_of(tests: Iterable[Piece]) -> Piece:
+    return _joined((sql.SQL("({})").format(t) for t in tests), " OR ", "false")
+
+
+def _given(given: str, node: str, params: Mapping[str, Any]) -> str | None:
+    """The value of a `set` column: `:node`, a parameter of the node, or the text itself."""
+    if not given.startswith(":"):
+        return given
+    if given == ":node":
+        return node
+    value = params.get(given[1:])
+    return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
+
+
+def _joined(pieces: Iterable[Piece], between: str, nothing: str) -> Piece:
+    joined = list(pieces)
+    if not joined:
+        return _raw(nothing)
+    return sql.SQL("({})").format(_raw(between).join(joined))
+
+
+def _equal(name: str, value: Piece) -> Piece:
+    return sql.SQL("t.{} = {}").format(_name(name), value)
+
+
+def _outcome(f: Field) -> Piece:
+    """The field's value where no policy has to be asked: central's where the till did not change it."""
+    kept = sql.SQL("s.there AND s.had AND s.has AND NOT ({})").format(f.differs("n", "o"))
+    return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(kept, f.at("c"), f.at("n"))
+
+
+def _judged(f: Field) -> Piece:
+    return sql.SQL("{} = (r.v ->> {})::{}").format(
+        sql.Identifier(f"v{f.place}"), sql.Literal(f.place), _raw(f.facts.type)
+    )
+
+
+def _bit(f: Field) -> Piece:
+    return sql.SQL("CASE WHEN {} THEN '1' ELSE '0' END").format(f.differs("v", "c"))
+
+
+def _name_if_changed(f: Field) -> Piece:
+    return sql.SQL("CASE WHEN {} THEN {} END").format(f.differs("n", "o"), _text(f.name))
+
+
+def _object(names: Iterable[str], values: Iterable[Piece]) -> Piece:
+    """A jsonb object of texts. The form with two arrays has no limit of a hundred arguments."""
+    return sql.SQL("jsonb_object(ARRAY[{}]::text[], ARRAY[{}]::text[])").format(comma(map(_text, names)), comma(values))
+
+
+def _raw(text: str) -> sql.SQL:
+    return sql.SQL(text)
+
+
+def _name(name: str) -> sql.Identifier:
+    # Every statement is run with parameters, so a per cent sign is doubled.
+    return sql.Identifier(name.replace("%", "%%"))
+
+
+def _text(value: str | None) -> sql.Literal:
+    return sql.Literal(value if value is None else value.replace("%", "%%"))
