@@ -138,7 +138,6 @@ class Route:
             "row_is_candidate": _equal("r", "c", key),
             "hold_is_candidate": _equal("h", "c", key),
             "hold_is_verdict": _equal("h", "v", key),
-            "row_is_verdict": _equal("r", "v", key),
             "table": identifier(self.table.name),
             "hold": sql.Identifier(self.captured.hold or ""),
             "predicate": _sql(self.filter.predicate("r", "s")),

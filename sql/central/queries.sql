@@ -208,12 +208,12 @@ SET LOCAL work_mem = '64MB'
 -- A row that a stream never held and does not get is not mentioned to it.
 WITH {with_candidate},
 verdict AS MATERIALIZED (
-    SELECT stream, {key}, bool_or(own) AS own, bool_or(inside) AS inside, bool_or(held) AS held
-      FROM (SELECT s.stream, {row_key}, c.own, true AS inside, false AS held
+    SELECT stream, {key}, bool_or(own) AS own, bool_or(inside) AS inside, bool_or(held) AS held, max(doc) AS doc
+      FROM (SELECT s.stream, {row_key}, c.own, true AS inside, false AS held, {row_doc} AS doc
               FROM candidate c JOIN {table} r ON {row_is_candidate} CROSS JOIN streams s
              WHERE {predicate}
             UNION ALL
-            SELECT h.stream, {hold_key}, c.own, false, true
+            SELECT h.stream, {hold_key}, c.own, false, true, NULL
               FROM candidate c JOIN tillsync.{hold} h ON {hold_is_candidate} JOIN streams s ON s.stream = h.stream
              WHERE h.left_tick IS NULL) v
      GROUP BY stream, {key}),
@@ -224,8 +224,8 @@ entered AS (
     INSERT INTO tillsync.{hold} (stream, {key}, entered_tick)
     SELECT stream, {key}, {n} FROM verdict WHERE inside AND NOT held)
 SELECT d.stream, d.cut, count(*) AS rows, string_agg(d.doc, ',') AS docs
-  FROM (SELECT v.stream, false AS cut, (row_number() OVER (PARTITION BY v.stream) - 1) / {part_rows} AS part, {row_doc} AS doc
-          FROM verdict v JOIN {table} r ON {row_is_verdict} WHERE v.inside AND {shipped}
+  FROM (SELECT v.stream, false AS cut, (row_number() OVER (PARTITION BY v.stream) - 1) / {part_rows} AS part, v.doc
+          FROM verdict v WHERE v.inside AND {shipped}
         UNION ALL
         SELECT v.stream, true, (row_number() OVER (PARTITION BY v.stream) - 1) / {part_rows}, {key_doc}
           FROM verdict v WHERE v.held AND NOT v.inside AND {cuts}) d

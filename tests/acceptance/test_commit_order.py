@@ -100,7 +100,6 @@ def test_no_row_is_missed_and_none_comes_twice(database: Callable[..., str], wor
     finally:
         chain.close()
     lost = there - numbered
-    print(f"{len(there)} rows, {receiver.after} ticks; by number {len(lost)} rows would have been lost")
     assert receiver.came.keys() == there
     assert [number for number, times in receiver.came.items() if times > 1] == []
     assert len(lost) > 1, "the race did not happen: nothing was proven"
