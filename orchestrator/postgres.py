@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from orchestrator.core.values import SESSION
-from orchestrator.errors import ConfigError, PersonMustDecide, TillsyncError, Unreachable
+from orchestrator.errors import Busy, ConfigError, PersonMustDecide, TillsyncError, Unreachable
+from orchestrator.settings import DatabaseSettings
 
 CONNECT_SECONDS = 10
 _ALIVE = {
@@ -28,12 +30,7 @@ def connect(dsn: str, application: str, *, autocommit: bool = True) -> psycopg.C
     Nothing rests on session state: options travel in the start-up packet, and statements are never prepared, so that
     a pooler in transaction mode may stand in between.
     """
-    try:
-        given = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError as e:
-        raise ConfigError(
-            "TS-111", f"a DSN cannot be read: {e}", hint="write it as postgresql://user@host/database"
-        ) from None
+    given = _parsed(dsn)
     given = {"connect_timeout": str(CONNECT_SECONDS), "application_name": application, **_ALIVE, **given}
     given["options"] = f"{given.get('options') or ''} {SESSION}".strip()
     with translated(place_of(dsn)):
@@ -44,6 +41,17 @@ def connect(dsn: str, application: str, *, autocommit: bool = True) -> psycopg.C
         )
 
 
+def conninfo(database: DatabaseSettings) -> str:
+    """The database's DSN with the timeouts of its settings; what the DSN itself says about them stands."""
+    given = _parsed(database.dsn)
+    timeouts = (
+        f"-c statement_timeout={round(database.statement_timeout_seconds * 1000)}"
+        f" -c lock_timeout={round(database.lock_timeout_seconds * 1000)}"
+    )
+    options = f"{timeouts} {given.get('options') or ''}".strip()
+    return make_conninfo("", **{"connect_timeout": str(database.connect_timeout_seconds), **given, "options": options})
+
+
 def place_of(dsn: str) -> str:
     """Where a DSN leads, without its secrets: `user@host:port/database`."""
     d = conninfo_to_dict(dsn)
@@ -51,6 +59,16 @@ def place_of(dsn: str) -> str:
     port = f":{d['port']}" if d.get("port") else ""
     user = f"{d['user']}@" if d.get("user") else ""
     return f"{user}{host}{port}/{d.get('dbname') or ''}"
+
+
+def _parsed(dsn: str) -> dict[str, Any]:
+    try:
+        return conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        # libpq's own words repeat the string, and with it the password.
+        raise ConfigError(
+            "TS-111", "a DSN cannot be read", hint="write it as postgresql://user@host/database"
+        ) from None
 
 
 @contextmanager
@@ -74,6 +92,10 @@ def translated(place: str) -> Iterator[None]:
         raise TillsyncError("TS-403", f"{place}: {first_line(e)}", hint="run `tillsync install` there") from e
     except pg.ReadOnlySqlTransaction as e:
         raise Unreachable("TS-404", f"{place} is read-only", hint="connect to the primary") from e
+    except pg.LockNotAvailable as e:
+        raise Busy(
+            "TS-405", f"{place}: {first_line(e)}", hint="somebody holds a table; try again when he is done"
+        ) from e
     except psycopg.OperationalError as e:
         said = first_line(e)
         if "password authentication failed" in said or "no password supplied" in said or "pg_hba.conf" in said:

@@ -1,0 +1,155 @@
+"""Head office's agent: one round takes in what the tills sent, announces what is new, and publishes what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import psycopg
+
+from orchestrator import postgres
+from orchestrator.central import collect, schema, streams
+from orchestrator.central.publish import Publisher, Tick
+from orchestrator.central.schema import Prepared
+from orchestrator.core.world import World
+from orchestrator.errors import Unreachable
+from orchestrator.log import logger
+from orchestrator.relay.client import connect_central
+from orchestrator.settings import CentralSettings
+
+log = logger("central")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one round moved. tick: the published one, None where there was nothing to tell. refused: by node, why."""
+
+    merged: int = 0
+    conflicts: int = 0
+    parked: int = 0
+    uploads: int = 0
+    tick: int | None = None
+    rows: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def moved(self) -> int:
+        return self.uploads + (self.tick is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Central:
+    """Two connections and the plan that they work by. The publisher's is its own: a tick is one transaction of it."""
+
+    conn: psycopg.Connection
+    publisher: Publisher
+    publisher_conn: psycopg.Connection
+    prepared: Prepared
+
+    @property
+    def closed(self) -> bool:
+        return self.conn.closed or self.publisher_conn.closed
+
+    def close(self) -> None:
+        self.conn.close()
+        self.publisher_conn.close()
+
+
+class CentralAgent:
+    """Opens nothing before its first round, and opens again in the next one what broke."""
+
+    def __init__(self, settings: CentralSettings, world: World) -> None:
+        self._settings, self._world = settings, world
+        self._dsn = postgres.conninfo(settings.central)
+        self._place = postgres.place_of(settings.central.dsn)
+        self._relay = connect_central(postgres.conninfo(settings.relay))
+        self._central: _Central | None = None
+
+    def round(self) -> Report:
+        """Collect and publish once. Neither stops the other; the first error of the two is raised at the end."""
+        central = self._guarded(self._ready)
+        faults: list[Exception] = []
+        collected = self._attempt(lambda: self._collect(central), faults)
+        tick = self._attempt(lambda: self._publish(central), faults)
+        if faults:
+            raise faults[0]
+        assert collected is not None
+        return Report(
+            merged=collected.merged,
+            conflicts=collected.conflicts,
+            parked=collected.parked,
+            uploads=collected.moved,
+            tick=tick.n if tick else None,
+            rows=tick.rows if tick else 0,
+            refused=collected.refused,
+        )
+
+    def interrupt(self) -> None:
+        """Ask the server to give up what the round is waiting for; called from another thread."""
+        central = self._central
+        if central is not None:
+            for conn in (central.conn, central.publisher_conn):
+                conn.cancel_safe(timeout=2)
+
+    def close(self) -> None:
+        """Close every connection; the next round opens them again."""
+        self._relay.close()
+        self._disconnect()
+
+    def _ready(self) -> _Central:
+        """Connections that stand, and a publisher of the newest plan."""
+        if self._central is not None and self._central.closed:
+            self._disconnect()
+        if self._central is not None:
+            newest = self._central.conn.execute("SELECT max(version) FROM tillsync.plan").fetchone()
+            if newest != (self._central.prepared.plan.version,):
+                self._disconnect()
+        if self._central is None:
+            self._central = self._connect()
+        return self._central
+
+    def _connect(self) -> _Central:
+        conn = postgres.connect(self._dsn, "tillsync central")
+        try:
+            prepared = schema.installed(conn)
+            # A plan that a DBA installed by script has brought no streams yet.
+            with conn.transaction():
+                streams.refresh(conn, prepared.plan, prepared.filters)
+            own = postgres.connect(self._dsn, "tillsync central publish")
+        except BaseException:
+            conn.close()
+            raise
+        log.info("connected", place=self._place, plan_version=prepared.plan.version)
+        publisher = Publisher(own, self._relay, self._world, prepared, self._settings.part_rows_max)
+        return _Central(conn, publisher, own, prepared)
+
+    def _disconnect(self) -> None:
+        if self._central is not None:
+            self._central.close()
+            self._central = None
+
+    def _collect(self, central: _Central) -> collect.Collected:
+        return collect.collect(central.conn, self._relay, central.prepared.plan, self._world)
+
+    def _publish(self, central: _Central) -> Tick | None:
+        streams.announce(central.conn, self._relay, central.prepared.plan, self._relay.head().plan_version)
+        return central.publisher.publish()
+
+    def _attempt(self, work: Callable[[], T], faults: list[Exception]) -> T | None:
+        try:
+            return self._guarded(work)
+        except Exception as e:
+            faults.append(e)
+            return None
+
+    def _guarded(self, work: Callable[[], T]) -> T:
+        """`work` with central's errors translated; after a lost connection whatever follows is the loss, too."""
+        try:
+            with postgres.translated(self._place):
+                return work()
+        except psycopg.Error as e:
+            if self._central is not None and self._central.closed:
+                raise Unreachable("TS-400", f"{self._place} does not answer: {postgres.first_line(e)}") from e
+            raise

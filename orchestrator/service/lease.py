@@ -1,0 +1,98 @@
+"""One run at a time: central's lease is a lock of central's database, a till's is a lock file beside its own file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import psycopg
+from filelock import FileLock, Timeout
+
+from orchestrator import postgres
+from orchestrator.core.world import World
+from orchestrator.errors import Busy
+from orchestrator.settings import CentralSettings, TillSettings
+
+PATIENCE_SECONDS = 2.0
+"""A run that was killed a moment ago still holds its lease until the server has noticed."""
+
+TRY_SECONDS = 0.1
+CENTRAL_LOCK = (0x7115, 0x5C)
+
+
+class Lease(Protocol):
+    """Held from `hold` to `release`. `hold` is called before every round and is cheap while the lease is held."""
+
+    def hold(self) -> None:
+        """Take the lease, or see that it is still held. Raises Busy TS-720 where another run has it."""
+        ...
+
+    def release(self) -> None: ...
+
+
+class CentralLease:
+    """A session's advisory lock: it goes when the session does, whatever ended that. Needs a direct connection."""
+
+    def __init__(self, settings: CentralSettings, world: World) -> None:
+        self._dsn = postgres.conninfo(settings.central)
+        self._place = postgres.place_of(settings.central.dsn)
+        self._world = world
+        self._conn: psycopg.Connection | None = None
+
+    def hold(self) -> None:
+        with postgres.translated(self._place):
+            if self._conn is not None and not self._conn.closed:
+                self._conn.execute("SELECT")
+                return
+            self.release()
+            conn = postgres.connect(self._dsn, "tillsync lease")
+            try:
+                self._take(conn)
+            except BaseException:
+                conn.close()
+                raise
+            self._conn = conn
+
+    def _take(self, conn: psycopg.Connection) -> None:
+        until = self._world.monotonic() + PATIENCE_SECONDS
+        while conn.execute("SELECT pg_try_advisory_lock(%s, %s)", CENTRAL_LOCK).fetchone() != (True,):
+            if self._world.monotonic() >= until:
+                raise Busy(
+                    "TS-720",
+                    f"another run of central holds {self._place}",
+                    hint="one is enough; stop the other, or wait until it is done",
+                )
+            self._world.sleep(TRY_SECONDS)
+
+    def release(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+
+class TillLease:
+    """A lock file, which the operating system lets go when the process ends."""
+
+    def __init__(self, settings: TillSettings) -> None:
+        self._database = settings.till.database
+        self._lock = FileLock(lock_file(settings.till.database))
+
+    def hold(self) -> None:
+        if self._lock.is_locked or not self._database.is_file():
+            return  # without the till's file the round itself says what is wrong
+        try:
+            self._lock.acquire(timeout=PATIENCE_SECONDS, poll_interval=TRY_SECONDS)
+        except Timeout:
+            raise Busy(
+                "TS-720",
+                f"another run of this till holds {self._database}",
+                hint="one is enough; stop the other, or wait until it is done",
+            ) from None
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+def lock_file(database: Path) -> Path:
+    """The file whose lock is the lease of a till."""
+    return database.with_name(f"{database.name}-tillsync.lock")

@@ -1,0 +1,166 @@
+"""What head office does with its branches: register, change, rotate, retire, list."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from orchestrator import postgres
+from orchestrator.central import branches, schema
+from orchestrator.central.schema import Prepared
+from orchestrator.core.world import World
+from orchestrator.errors import ConfigError, UsageError
+from orchestrator.relay.client import CentralRelay, connect_central
+from orchestrator.settings import CentralSettings, Common
+
+PRIVATE = 0o600
+NODE = r"[A-Za-z][A-Za-z0-9_-]{0,39}"
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Central with the installed plan, and the relay, which is not connected before it is needed."""
+
+    settings: CentralSettings
+    world: World
+    conn: psycopg.Connection
+    relay: CentralRelay
+    prepared: Prepared
+
+
+@contextmanager
+def opened(settings: CentralSettings, world: World) -> Iterator[Office]:
+    """Central's connection with its errors translated. Raises TS-301 where central is not installed."""
+    relay = connect_central(postgres.conninfo(settings.relay))
+    try:
+        with (
+            postgres.connect(postgres.conninfo(settings.central), "tillsync branch") as conn,
+            postgres.translated(postgres.place_of(settings.central.dsn)),
+        ):
+            yield Office(settings, world, conn, relay, schema.installed(conn))
+    finally:
+        relay.close()
+
+
+def add(
+    office: Office, node: str, given: Mapping[str, str], *, relay_dsn: str | None = None, dry_run: bool = False
+) -> str:
+    """Register a branch; the DSN of its account at the relay, which is shown this once. Empty for a rehearsal.
+
+    `relay_dsn` is how the till reaches the relay, where that is not head office's way.
+    """
+    if re.fullmatch(NODE, node) is None:
+        raise UsageError("TS-732", f"{node!r} is no name of a branch", hint="letters, digits, _ and -, at most 40")
+    if _found(office, node):
+        raise UsageError(
+            "TS-730",
+            f"branch {node} is registered already",
+            hint=f"`tillsync branch set {node}` changes it, `branch rotate {node}` gives it a new password",
+        )
+    if dry_run:
+        with office.conn.transaction(force_rollback=True):
+            branches.put(office.conn, office.prepared, node, given)
+        return ""
+    office.relay.head()  # nothing is registered here that cannot be registered there
+    dsn = relay_dsn or office.settings.relay.dsn
+    return branches.add(office.conn, office.relay, office.prepared, office.world, node, given, dsn)
+
+
+def change(office: Office, node: str, given: Mapping[str, str], *, dry_run: bool = False) -> dict[str, Any]:
+    """Give a branch other parameters; those that are not given stay. The whole of them.
+
+    Central's agent announces what follows in its next round, so the relay need not be there.
+    """
+    now = _existing(office, node)["params"]
+    kept = {name: _text(value) for name, value in now.items() if name in office.prepared.plan.parameters}
+    with office.conn.transaction(force_rollback=dry_run):
+        branches.put(office.conn, office.prepared, node, {**kept, **given})
+        after = _existing(office, node)["params"]
+    return dict(after)
+
+
+def rotate(office: Office, node: str, *, relay_dsn: str | None = None, dry_run: bool = False) -> str:
+    """A new login with a new password in place of the branch's old ones; its DSN. The old ones end at once."""
+    row = _existing(office, node)
+    if dry_run:
+        return ""
+    with office.relay.transaction():
+        office.relay.drop_account(node)
+        params = {name: _text(value) for name, value in row["params"].items()}
+        dsn = relay_dsn or office.settings.relay.dsn
+        return branches.add(office.conn, office.relay, office.prepared, office.world, node, params, dsn)
+
+
+def retire(office: Office, node: str, *, dry_run: bool = False) -> None:
+    """End a branch: its account and its streams go, what it sent stays."""
+    _existing(office, node)
+    if not dry_run:
+        branches.retire(office.conn, office.relay, office.prepared, node)
+
+
+def listing(office: Office) -> list[dict[str, Any]]:
+    """Every branch: node, state, params, created_at."""
+    return [{k: row[k] for k in ("node", "state", "params", "created_at")} for row in branches.listing(office.conn)]
+
+
+def till_settings(settings: CentralSettings, node: str, dsn: str, database: str) -> str:
+    """The text of a new till's `till.toml`. It polls as often as head office, where that is not the default."""
+    own_pace = settings.poll_ms != Common.model_fields["poll_ms"].default
+    return "".join(
+        [
+            f"# Settings of the till {node}. The connection string holds its password: keep this file private.\n",
+            f"node = {_quoted(node)}\n",
+            f"poll_ms = {settings.poll_ms}\n" if own_pace else "",
+            f"\n[relay]\ndsn = {_quoted(dsn)}\n",
+            f"\n[till]\ndatabase = {_quoted(database)}\n",
+        ]
+    )
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[Any]:
+    """A new file that only its owner can read, there when the block ends well.
+
+    It is opened before the block, so that no password is made that then has no place. Raises UsageError TS-731.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    except FileExistsError:
+        raise UsageError("TS-731", f"{path} is there already", hint="name another file, or move it away") from None
+    except OSError as e:
+        raise UsageError("TS-731", f"{path} cannot be written: {e.strerror}", hint="name another file") from None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        try:
+            yield file
+        except BaseException:
+            path.unlink()
+            raise
+
+
+def _found(office: Office, node: str) -> dict[str, Any] | None:
+    rows = (row for row in branches.listing(office.conn) if row["node"] == node and row["state"] == "active")
+    return next(rows, None)
+
+
+def _existing(office: Office, node: str) -> dict[str, Any]:
+    row = _found(office, node)
+    if row is None:
+        raise ConfigError("TS-143", f"there is no branch {node}", hint="`tillsync branch list` shows them")
+    return row
+
+
+def _text(value: Any) -> str:
+    """A parameter as `--set` takes it: PostgreSQL reads its own JSON scalars back as their types."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,62 @@
+-- What reports read. Read-only; `status` never waits for a lock.
+
+-- name: objects
+-- everything in a schema of ours, with a digest of its definition: to say what an installation changed, and whether two
+-- are the same. Triggers are those whose function is in the schema, wherever their table is.
+WITH ours AS (SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname = %(schema)s)
+SELECT kind, name, md5(definition) AS digest FROM (
+    SELECT 'schema' AS kind, nspname::text AS name, nspname::text AS definition FROM ours
+    UNION ALL
+    SELECT 'table', c.relname, c.relpersistence::text || coalesce(c.reloptions::text, '') || coalesce(c.relacl::text, '') ||
+           (SELECT coalesce(string_agg(format('%%s %%s %%s %%s %%s', a.attname, format_type(a.atttypid, a.atttypmod),
+                       a.attnotnull, a.attidentity, pg_get_expr(d.adbin, d.adrelid)), ',' ORDER BY a.attnum), '')
+              FROM pg_catalog.pg_attribute a
+              LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+      FROM pg_catalog.pg_class c JOIN ours ON ours.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v')
+    UNION ALL
+    SELECT 'index', c.relname, pg_get_indexdef(c.oid)
+      FROM pg_catalog.pg_class c JOIN ours ON ours.oid = c.relnamespace WHERE c.relkind = 'i'
+    UNION ALL
+    SELECT 'constraint', format('%%s.%%s', k.conrelid::regclass, k.conname), pg_get_constraintdef(k.oid)
+      FROM pg_catalog.pg_constraint k JOIN ours ON ours.oid = k.connamespace AND k.contype <> 'n'
+    UNION ALL
+    SELECT 'function', p.oid::regprocedure::text, pg_get_functiondef(p.oid) || coalesce(p.proacl::text, '')
+      FROM pg_catalog.pg_proc p JOIN ours ON ours.oid = p.pronamespace WHERE p.prokind = 'f'
+    UNION ALL
+    SELECT 'trigger', format('%%s on %%s', t.tgname, t.tgrelid::regclass), pg_get_triggerdef(t.oid) || t.tgenabled::text
+      FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN ours ON ours.oid = p.pronamespace
+     WHERE NOT t.tgisinternal) o
+ ORDER BY kind, name
+
+-- name: branches
+-- every branch with what central knows of it: how far its changelog is merged, its streams, what waits for a person
+SELECT n.node, n.state, n.params,
+       (SELECT coalesce(array_agg(u.stream ORDER BY u.stream), '{}') FROM tillsync.subscription u WHERE u.node = n.node) AS streams,
+       a.at AS merged_at,
+       (SELECT count(*) FROM tillsync.parked p WHERE p.node = n.node AND p.state = 'parked') AS parked,
+       (SELECT count(*) FROM tillsync.conflict c WHERE c.node = n.node) AS conflicts,
+       EXISTS (SELECT FROM tillsync.gap g WHERE g.node = n.node) AS gap
+  FROM tillsync.node n LEFT JOIN tillsync.applied a ON a.node = n.node
+ ORDER BY n.node
+
+-- name: streams
+SELECT s.stream, s.channel, s.params, s.loaded_tick,
+       (SELECT count(*) FROM tillsync.subscription u WHERE u.stream = s.stream) AS branches
+  FROM tillsync.stream s ORDER BY s.channel, s.stream
+
+-- name: publishing
+-- central's newest published tick, and the plan that is installed
+SELECT (SELECT max(version) FROM tillsync.plan) AS plan_version, i.n AS tick, i.published_at
+  FROM (VALUES (1)) one LEFT JOIN LATERAL
+       (SELECT n, published_at FROM tillsync.intent WHERE published_at IS NOT NULL ORDER BY n DESC LIMIT 1) i ON true
+
+-- name: till
+-- a till's own account of itself
+SELECT s.node, s.epoch, s.tick, s.plan_version,
+       (SELECT count(*) FROM tillsync_changelog c WHERE c.seq > s.ack_seq AND c.op <> 'M') AS pending,
+       (SELECT count(*) FROM tillsync_changelog c WHERE c.seq > s.pushed_seq AND c.op <> 'M') AS unsent,
+       (SELECT count(*) FROM tillsync_problem) AS waiting,
+       (SELECT count(*) FROM tillsync_notice n WHERE n.acked IS NULL) AS notices,
+       (SELECT count(*) FROM tillsync_stream t WHERE t.loaded_tick IS NULL) AS loading
+  FROM tillsync_state s
