@@ -72,7 +72,8 @@ def tillsync(
     """Keeps the tills of a retail chain in step with head office, at database level.
 
     Exit codes: 0 ok, 1 error, 2 usage or settings, 3 findings or differences, 4 unreachable (try again),
-    5 busy (another run holds it), 6 a person must decide. Errors are one line on stderr; `-v` adds where they come from.
+    5 busy (another run holds it), 6 a person must decide. Errors are one line on stderr; with `-v` they say where they
+    come from.
     """
 
 

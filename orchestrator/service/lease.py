@@ -75,7 +75,7 @@ class TillLease:
 
     def __init__(self, settings: TillSettings) -> None:
         self._database = settings.till.database
-        self._lock = FileLock(lock_file(settings.till.database))
+        self._lock = FileLock(lock_file(settings.till.database), thread_local=False)
 
     def hold(self) -> None:
         if self._lock.is_locked or not self._database.is_file():
