@@ -105,12 +105,14 @@ FUNCTIONS: dict[type[exp.Expr], set[str]] = {
 
 ALLOWED = {**STRUCTURE, **FUNCTIONS}
 
-FUNCTION_NAMES = frozenset(
-    """
-    abs avg bool_and bool_or ceil coalesce concat count date_trunc extract floor greatest least left length lower max
-    min nullif position replace right round sign starts_with substring sum trim trunc upper
-    """.split()
-)
+# What the author calls them.
+# fmt: off
+FUNCTION_NAMES = frozenset({
+    "abs", "avg", "bool_and", "bool_or", "ceil", "coalesce", "concat", "count", "date_trunc", "extract",
+    "floor", "greatest", "least", "left", "length", "lower", "max", "min", "nullif", "position", "replace",
+    "right", "round", "sign", "starts_with", "substring", "sum", "trim", "trunc", "upper",
+})
+# fmt: on
 
 # The target of a cast, by sqlglot's name: its family. Within a family a cast does not fail on the form of a value.
 TYPES = {
@@ -182,6 +184,8 @@ def _not_allowed(node: exp.Expr, text: FilterText) -> Exception:
             f"{node.sql('postgres')} is not allowed: it changes without any row changing",
             "send the dates with the rows and let the till decide, or keep a flag column",
         )
+    if isinstance(node, exp.Parameter):
+        return text.refusal("TS-205", node, f"{node.sql('postgres')} is not allowed", "a parameter is written :name")
     if isinstance(node, exp.Anonymous):
         hint = nearest(node.name.lower(), FUNCTION_NAMES) or "docs/filters.md lists the functions of filters"
         return text.refusal("TS-206", node, f"function {node.name.lower()}() is not allowed", hint)
@@ -195,6 +199,8 @@ def _not_allowed(node: exp.Expr, text: FilterText) -> Exception:
 def _part_not_allowed(node: exp.Expr, part: str, value: object, text: FilterText) -> Exception:
     first = value[0] if isinstance(value, list) else value
     at = first if isinstance(first, exp.Expr) else node
+    if isinstance(node, exp.Placeholder):
+        return text.refusal("TS-205", node, "? is not allowed", "a parameter is written :name")
     if isinstance(node, exp.Join):
         word = {"method": "NATURAL", "using": "USING"}.get(part, str(value))
         return text.refusal(
@@ -211,7 +217,7 @@ def _part_not_allowed(node: exp.Expr, part: str, value: object, text: FilterText
 def _check_values(node: exp.Expr, text: FilterText) -> None:
     """The few nodes whose plain values matter."""
     if isinstance(node, exp.Placeholder) and not isinstance(node.this, str):
-        raise text.refusal("TS-205", node, "a parameter is written :name")
+        raise text.refusal("TS-205", node, "%(name)s is not allowed", "a parameter is written :name")
     if isinstance(node, exp.Join) and node.args.get("kind") not in (None, "", "INNER", "CROSS"):
         raise text.refusal("TS-205", node.this, f"{node.args['kind']} JOIN is not allowed", "use an inner JOIN with ON")
     if isinstance(node, exp.Cast) and node.to.this.name not in {*TYPES, "ARRAY"}:

@@ -63,7 +63,8 @@ class FilterText:
             found = re.search(rf"(?<!:):{re.escape(node.name)}\b", self.text)
             return found.start() if found else None
         starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
-        return min(starts, default=None)
+        found_at = self.text.lower().find(node.sql("postgres").lower())
+        return min(starts, default=found_at if found_at >= 0 else None)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -63,8 +63,8 @@ class Aliases:
 
 
 def to_sql(tree: exp.Expr) -> str:
-    """PostgreSQL's text of a tree: all identifiers quoted, no comments, an error for what cannot be said."""
-    return tree.sql(dialect="postgres", identify=True, comments=False, unsupported_level=ErrorLevel.RAISE)
+    """PostgreSQL's text of a tree, which is used up: identifiers quoted, no comments, an error for the rest."""
+    return tree.sql(dialect="postgres", identify=True, comments=False, unsupported_level=ErrorLevel.RAISE, copy=False)
 
 
 def render(tree: exp.Expr, aliases: Aliases) -> exp.Expr:
