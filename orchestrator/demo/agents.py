@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator.errors import TillsyncError
+from orchestrator.settings import mask
 
 STOP_SECONDS_MAX = 30
 COMMAND_SECONDS_MAX = 300
@@ -108,6 +109,7 @@ def guard(directory: Path) -> subprocess.Popen[bytes] | None:
 
 def command(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
     """Runs one `tillsync` command to its end and returns what it printed. Raises TS-711 if it fails."""
+    shown = f"`tillsync {' '.join(map(mask, arguments))}`"
     try:
         ended = subprocess.run(
             [*_TILLSYNC, *arguments],
@@ -120,13 +122,10 @@ def command(arguments: Sequence[str], environment: Mapping[str, str] | None = No
             timeout=COMMAND_SECONDS_MAX,
         )
     except subprocess.TimeoutExpired:
-        shown = " ".join(arguments)
-        raise TillsyncError("TS-711", f"`tillsync {shown}` did not end within {COMMAND_SECONDS_MAX} s") from None
+        raise TillsyncError("TS-711", f"{shown} did not end within {COMMAND_SECONDS_MAX} s") from None
     if ended.returncode:
         said = (ended.stderr or ended.stdout).strip().splitlines()[-LOG_LINES_SHOWN:]
-        raise TillsyncError(
-            "TS-711", f"`tillsync {' '.join(arguments)}` ended with exit code {ended.returncode}: {' / '.join(said)}"
-        )
+        raise TillsyncError("TS-711", f"{shown} ended with exit code {ended.returncode}: {' / '.join(said)}")
     return ended.stdout
 
 

@@ -99,7 +99,9 @@ def show(result: DemoResult, console: Console) -> None:
         for failure in proof.failures:
             console.print(f"         {failure}", markup=False, highlight=False, soft_wrap=True)
     kills = result.central_kills + sum(till.kills for till in result.tills)
+    waited = max(till.waited_ms for till in result.tills)
     console.print(f"{result.days} days, {kills} agents killed, {result.seconds:.1f} s", highlight=False)
+    console.print(f"a till's application waited {waited} ms for a lock at most", highlight=False)
     if result.directory:
         console.print(f"kept in {result.directory}", markup=False, highlight=False, soft_wrap=True)
 
@@ -108,13 +110,14 @@ def _table(tills: Iterable[TillOutcome]) -> Table:
     table = Table(title="The tills at the end", title_justify="left")
     for name in ("till", "store"):
         table.add_column(name)
-    for name in ("rows down", "rows up", "closures", "anonymous £", "customers £", *STATES, "longest wait ms"):
+    for name in ("down", "up", "closures", "anonymous £", "customers £"):
         table.add_column(name, justify="right")
+    table.add_column("its orders")
     for till in tills:
-        states = [str(till.orders.get(state, 0)) for state in STATES]
+        counted = [f"{number:,}" for number in (till.down, till.up, till.closures)]
         money = [f"{pence / 100:,.2f}" for pence in (till.anonymous, till.customers)]
-        rows = [f"{number:,}" for number in (till.down, till.up, till.closures)]
-        table.add_row(till.node, str(till.store), *rows, *money, *states, str(till.waited_ms))
+        states = [f"{till.orders[state]} {state}" for state in STATES if till.orders.get(state)]
+        table.add_row(till.node, str(till.store), *counted, *money, ", ".join(states))
     return table
 
 

@@ -132,6 +132,16 @@ def connect(path: Path) -> apsw.Connection:
     return connection
 
 
+def has_items(path: Path) -> bool:
+    """Could this till sell? It has items to find."""
+    connection = connect(path)
+    try:
+        (found,) = next(iter(connection.execute("SELECT EXISTS (SELECT 1 FROM item)")))
+        return bool(found)
+    finally:
+        connection.close()
+
+
 def money(pence: int) -> str:
     """Decimal text of an amount."""
     return f"{'-' if pence < 0 else ''}{abs(pence) // 100}.{abs(pence) % 100:02}"

@@ -69,7 +69,7 @@ def _outages(tills: Sequence[Till], days: int) -> tuple[Outage, ...]:
     first, second = tills[1 % len(tills)], tills[3 % len(tills)]
     length = max(1, days // 10)
     return (
-        Outage(first.node, days // 5, days // 5 + length),
+        Outage(first.node, max(1, days // 5), max(1, days // 5) + length - 1),
         Outage(second.node, days // 2, days // 2 + length - 1),
     )
 

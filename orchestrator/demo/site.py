@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -18,24 +21,29 @@ from orchestrator.demo.agents import Agent, command
 from orchestrator.demo.chain import Chain, Till
 from orchestrator.demo.databases import Server, create_database, drop_database
 from orchestrator.demo.proofs import Branch
+from orchestrator.errors import TillsyncError
 
 PREFIX = "tillsync_demo"
 CENTRAL = "central"
 POLL_MS = 100
 AT_ONCE = 2  # commands run side by side
+WAIT_SECONDS_MAX = 240
+WAIT_STEP_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
 class Site:
     """What the replay and the proofs need to know of the machines.
 
-    office_dsn: the ERP's login, which owns its tables and is no superuser. agents: `central` and the nodes.
+    office_dsn: the ERP's login, which owns its tables and is no superuser. relay_admin_dsn: who installs the relay;
+    central's own account there can do far less. agents: `central` and the nodes.
     """
 
     directory: Path
     chain: Chain
     central_dsn: str
     office_dsn: str
+    relay_admin_dsn: str
     agents: dict[str, Agent]
 
     @property
@@ -65,12 +73,12 @@ def prepare(directory: Path, server: Server, chain: Chain) -> Site:
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         role = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(login), sql.Literal(password))
         connection.execute(role)
-    create_database(server, f"{PREFIX}_relay")
     site = Site(
         directory=directory,
         chain=chain,
         central_dsn=create_database(server, f"{PREFIX}_central", owner=login),
         office_dsn=server.dsn(f"{PREFIX}_central", login, password),
+        relay_admin_dsn=create_database(server, f"{PREFIX}_relay"),
         agents={},
     )
     site.logs.mkdir()
@@ -86,13 +94,13 @@ def prepare(directory: Path, server: Server, chain: Chain) -> Site:
 
 
 def install(site: Site, said: Callable[[str], None]) -> None:
-    """Opens the books and installs everything with the real commands; `said` is told what is being done."""
+    """Opens the books, installs all with the real commands and starts the agents; `said` is told of each step."""
     said("head office's books")
     with psycopg.connect(site.office_dsn, autocommit=True) as connection:
         office.open_books(connection, site.chain)
     said("installing central and the relay")
-    for part in ("central", "relay"):
-        command(["install", part, "-c", str(site.settings)])
+    command(["install", "relay", "-c", str(site.settings), "--admin-dsn", site.relay_admin_dsn])
+    command(["install", "central", "-c", str(site.settings)])
     for till in site.chain.tills:
         said(f"registering {till.node}")
         site.file(till).parent.mkdir()
@@ -102,17 +110,58 @@ def install(site: Site, said: Callable[[str], None]) -> None:
     site.agents[CENTRAL].start()
     said("installing the tills")
     side_by_side([["install", "till", "-c", _till_settings(site, till)] for till in site.chain.tills])
+    for agent in site.agents.values():
+        agent.start()
+    said("the tills' first load")
+    first_load(site)
+
+
+def first_load(site: Site) -> None:
+    """Waits until every till has got its items: a till is not opened before its first synchronisation."""
+
+    def missing() -> str:
+        empty = [till.node for till in site.chain.tills if not pos.has_items(site.file(till))]
+        return f"{', '.join(empty)} got no items" if empty else ""
+
+    _wait(site, missing)
 
 
 def settle(site: Site) -> None:
-    """Stops the agents and moves what is still on its way: up from the tills, through central, down to the tills."""
+    """Waits until nothing is on its way, as `tillsync status` tells it twice in a row; then stops the agents."""
+    for agent in site.agents.values():
+        agent.start()
+    ticks: list[int | None] = [None]
+
+    def missing() -> str:
+        status = json.loads(command(["status", "-c", str(site.settings), "--json"]))
+        ticks.append(status["relay"].get("tick"))
+        moving = "the relay's tick" if ticks[-1] is None or ticks[-1] != ticks[-2] else ""
+        return on_the_way(status) or moving
+
+    _wait(site, missing)
     for agent in site.agents.values():
         agent.stop()
-    central = ["sync", "central", "-c", str(site.settings), "--until-idle"]
-    tills = [["sync", "till", "-c", _till_settings(site, till), "--until-idle"] for till in site.chain.tills]
-    side_by_side(tills)
-    command(central)
-    side_by_side(tills)
+
+
+def on_the_way(status: Mapping[str, Any]) -> str:
+    """What is not at its place yet, by the branches' own reports; empty if all is."""
+    return ", ".join(
+        f"{branch['node']} {name} {branch[name]}"
+        for branch in status["branches"]
+        for name in ("pending", "waiting_uploads", "lag_ticks")
+        if branch[name] != 0
+    )
+
+
+def _wait(site: Site, missing: Callable[[], str]) -> None:
+    """Until nothing is missing. Raises TS-715 when that takes too long, TS-712 if an agent has ended."""
+    until = time.monotonic() + WAIT_SECONDS_MAX
+    while what := missing():
+        for agent in site.agents.values():
+            agent.check()
+        if time.monotonic() > until:
+            raise TillsyncError("TS-715", f"after {WAIT_SECONDS_MAX} s: {what}", hint=f"see {site.logs}")
+        time.sleep(WAIT_STEP_SECONDS)
 
 
 def side_by_side(commands: Iterable[list[str]]) -> None:
