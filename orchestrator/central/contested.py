@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from orchestrator import assets
 from orchestrator.central.faults import is_row_fault, reason_of
-from orchestrator.central.unit import Unit
+from orchestrator.central.unit import Field, Unit
 from orchestrator.policies.contest import Cell, Decision, Judges, Kind, decide
 
 ROWS_MAX = 2_000
@@ -60,11 +60,7 @@ def _fetch(conn: psycopg.Connection, unit: Unit) -> list[dict[str, Any]]:
 
 def _verdict(unit: Unit, row: Mapping[str, Any]) -> _Verdict:
     kind = _kind(row)
-    cells = {
-        f.name: _cell(row, f.place)
-        for f in unit.values
-        if kind in _BY_COLUMN and _is_judged(unit, row, f.place, f.name)
-    }
+    cells = {f.name: _cell(row, f.place) for f in unit.values if kind in _BY_COLUMN and _is_judged(unit, row, f)}
     decision = decide(kind, cells, unit.rules)
     judged = tuple(cells) or tuple(f.name for f in unit.values if row["n_o" if row["has"] else "c_o"][f.place])
     return _Verdict(row, kind, decision, judged, _outcome(unit, row, decision))
@@ -81,10 +77,14 @@ def _kind(row: Mapping[str, Any]) -> Kind:
     return Kind.BOTH_CHANGED if row["had"] else Kind.BOTH_MADE
 
 
-def _is_judged(unit: Unit, row: Mapping[str, Any], place: int, name: str) -> bool:
-    if not row["n_c"][place] or (row["had"] and not row["n_o"][place]):
+def _is_judged(unit: Unit, row: Mapping[str, Any], f: Field) -> bool:
+    """Whether a column needs its policy: the same that `clashes` and `differs` say in SQL of the whole row."""
+    judges, place = unit.judges(f), f.place
+    if judges is not Judges.MOVES and not row["n_c"][place]:
         return False
-    return not row["had"] or row["c_o"][place] or unit.rules.of(name).judges is Judges.EVERY_CHANGE
+    if not row["had"]:
+        return True
+    return bool(row["n_o"][place] and (row["c_o"][place] or judges is Judges.EVERY_CHANGE))
 
 
 def _cell(row: Mapping[str, Any], place: int) -> Cell:

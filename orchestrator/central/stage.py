@@ -19,6 +19,7 @@ from orchestrator.central.unit import Field, Piece, Unit, comma
 from orchestrator.core import values
 from orchestrator.core.changes import Row, Shape
 from orchestrator.errors import RowFault, TillsyncError
+from orchestrator.policies.contest import Judges
 
 Entry = tuple[int, int, str, Row | None, Row | None]
 """A change within a unit: seq, nonce, op, and the images in the order of the unit's fields."""
@@ -120,11 +121,10 @@ class Stage:
             self._copy(unit, op, entries[middle:])
             return
         seq, nonce, _, old, new = entries[0]
-        if old is not None:
-            # Perhaps it is the old image that cannot be read: without it the policy decides.
+        for bare in _with_less(unit, old) if old is not None else ():
             try:
                 with self.conn.transaction():
-                    self._copy_all(unit, op, [(seq, nonce, op, tuple(_key_only(unit)(old)), new)])
+                    self._copy_all(unit, op, [(seq, nonce, op, bare, new)])
                 return
             except (psycopg.Error, RowFault) as again:
                 e = again
@@ -208,6 +208,19 @@ def _picker(unit: Unit) -> Callable[[Any], Any]:
 def _key_only(unit: Unit) -> Callable[[Sequence[T]], list[T | None]]:
     keys = {f.place for f in unit.keys}
     return lambda image: [v if place in keys else None for place, v in enumerate(image)]
+
+
+def _with_less(unit: Unit, old: Row) -> Iterator[Row]:
+    """An old image without one column, or with its key alone: perhaps it is the old image that cannot be read.
+
+    A column without a base is judged by its policy, unless that is a sum.
+    """
+    sums = {f.place for f in unit.values if unit.judges(f) is Judges.MOVES}
+    for f in unit.values:
+        if old[f.place] is not None and f.place not in sums:
+            yield (*old[: f.place], None, *old[f.place + 1 :])
+    if not sums:
+        yield tuple(_key_only(unit)(old))
 
 
 def _moved(unit: Unit, entry: Entry) -> bool:

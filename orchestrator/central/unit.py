@@ -147,7 +147,7 @@ class Unit:
         return {
             "deletes": sql.Literal(self.rules.table.deletes),
             "moved_here": any_of(f.differs("c", "o") for f in self.values),
-            "differs": any_of(f.differs("n", "c") for f in self.values),
+            "differs": any_of(self._meets(f) for f in self.values),
             "clashes": any_of(self._clash(f) for f in self.values),
             "changed_columns": sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
                 comma(_name_if_changed(f) for f in self.fields)
@@ -170,10 +170,19 @@ class Unit:
 
     def _clash(self, f: Field) -> Piece:
         """Whether the field of a row that both sides have needs its policy."""
-        tests = [f.differs("n", "o"), f.differs("n", "c")]
-        if self.rules.of(f.name).judges is Judges.CLASHES:
+        tests = [f.differs("n", "o")]
+        if self.judges(f) is not Judges.MOVES:
+            tests.append(f.differs("n", "c"))
+        if self.judges(f) is not Judges.EVERY_CHANGE:
             tests.append(f.differs("c", "o"))
         return sql.SQL("({})").format(sql.SQL(" AND ").join(tests))
+
+    def _meets(self, f: Field) -> Piece:
+        """Whether the field of a row that both sides made needs its policy."""
+        return _raw("true") if self.judges(f) is Judges.MOVES else f.differs("n", "c")
+
+    def judges(self, f: Field) -> Judges:
+        return self.rules.of(f.name).judges
 
     def assignments(self, mask: str) -> Piece:
         """`SET` for the columns that a mask names."""
@@ -207,7 +216,7 @@ def make(channel: Channel, table: Table, shape: Shape, facts: Facts, node: str, 
     carried = {f.name for f in fields if f.is_key}
     if any(k not in carried and k not in table.set for k in table.key):
         raise TillsyncError(
-            "TS-311", f"{node} sends {table.name} without its key", hint="run `tillsync install till` there again"
+            "TS-314", f"{node} sends {table.name} without its key", hint="run `tillsync install till` there again"
         )
     constants = tuple(
         Constant(name, at_central[name].type, _given(given, node, params)) for name, given in table.set.items()

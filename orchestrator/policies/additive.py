@@ -3,14 +3,15 @@
 | at the till     | at head office        | outcome                                                              |
 |-----------------|-----------------------|----------------------------------------------------------------------|
 | number changed  | number changed        | head office's value + (the till's new - the till's old), below zero too |
-| another column changed | same column changed | `fallback` (central_wins unless it says branch_wins)           |
+| text changed    | same text changed     | `fallback`: central_wins unless it says branch_wins                  |
 | row changed     | row deleted           | stays deleted, recorded: a movement of what is not there any more    |
 | row deleted     | row changed           | the row stays, recorded                                              |
 | row made        | same key made         | the sum of both                                                      |
 
-A sum is no conflict and is not recorded. A recount is a movement too: a till that writes 50 over 10 adds 40, so if
-head office added 5 meanwhile, 55 is the outcome. numeric stays decimal to its last digit. An empty number counts as
-nothing where it is the base; a till that empties a number that head office changed is a conflict for `fallback`.
+A sum is no conflict and is not recorded; that both sides came to the same number does not make their movements one. A
+recount is a movement too: a till that writes 50 over 10 adds 40, so if head office added 5 meanwhile, 55 is the
+outcome. numeric stays decimal to its last digit. An empty number counts as nothing where it is the base; a till that
+empties a number that head office changed is a conflict for `fallback`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
 
 from orchestrator.core.plan import PolicySpec
-from orchestrator.policies.contest import Cell, Choice, Kind, Policy, Winner
+from orchestrator.policies.contest import Cell, Choice, Judges, Kind, Policy, Winner
 
 # PostgreSQL's numeric has at most 131 072 digits before the point and 16 383 after it: no sum is ever rounded here.
 _EXACT = Context(prec=150_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
@@ -31,9 +32,11 @@ def row(kind: Kind) -> Winner:
 def make(spec: PolicySpec, fallback: Policy) -> Policy:
     def cell(c: Cell) -> Choice:
         total = _sum(c)
-        return fallback.cell(c) if total is None else Choice(total, Winner.BOTH, conflict=False)
+        if total is not None:
+            return Choice(total, Winner.BOTH, conflict=False)
+        return Choice(c.ours, Winner.BOTH, conflict=False) if c.ours == c.theirs else fallback.cell(c)
 
-    return Policy("additive", cell, row)
+    return Policy("additive", cell, row, judges=Judges.MOVES)
 
 
 def _sum(c: Cell) -> str | None:

@@ -30,9 +30,14 @@ class Winner(StrEnum):
 
 
 class Judges(StrEnum):
-    """When a column needs its policy: where both sides changed it, or at every change of the till's."""
+    """When a column needs its policy.
+
+    CLASHES: both sides changed it, to different values. MOVES: both sides changed it, be it to the same value: two
+    tills that sold three each both say 7. EVERY_CHANGE: the till changed it, whatever head office did.
+    """
 
     CLASHES = "clashes"
+    MOVES = "moves"
     EVERY_CHANGE = "every change"
 
 
@@ -40,7 +45,7 @@ class Judges(StrEnum):
 class Cell:
     """One column that must be judged. `base` is None too where the till had no row before.
 
-    moved_here: head office's value is not the base. A cell is only judged where theirs and ours differ.
+    moved_here: head office's value is not the base. Theirs and ours differ, but for a policy that judges MOVES.
     """
 
     base: str | None

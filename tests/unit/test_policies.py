@@ -98,6 +98,7 @@ def test_columns_may_have_policies_of_their_own_and_the_winner_is_then_both() ->
         ("10", "7", "15", "12"),
         ("10", "3", "5", "-2"),
         ("10", "50", "15", "55"),  # a recount is a movement of 40
+        ("10", "7", "7", "4"),  # both sold three
         (None, "3", "4", "7"),
         ("0.1", "0.3", "0.2", "0.4"),
         (
@@ -168,5 +169,6 @@ def test_state_machine_ends_at_the_furthest_state_in_any_order(order: list[str])
 def test_append_only_judges_every_change_and_lets_a_till_tidy_up() -> None:
     assert policy("append_only").judges is Judges.EVERY_CHANGE
     assert not policy("append_only").deletes
+    assert policy("additive").judges is Judges.MOVES
     assert policy("central_wins").judges is Judges.CLASHES
     assert policy("central_wins").deletes

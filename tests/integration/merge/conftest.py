@@ -113,7 +113,7 @@ class MemoryRelay:
 
 @dataclass
 class Till:
-    """A till's changelog: what its capture would have written."""
+    """A till's changelog: what its capture would have written. `shapes`, where given, are those of the next changes."""
 
     node: str
     relay: MemoryRelay
@@ -121,6 +121,7 @@ class Till:
     seed: int = 0
     log: list[tuple[Position, str, str, dict[str, Any] | None, dict[str, Any] | None]] = field(default_factory=list)
     sent: int = 0
+    shapes: list[Shape] = field(default_factory=list)
     ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -160,7 +161,7 @@ class Till:
         shapes: list[Shape] = []
         changes = []
         for (seq, nonce), tab, op, old, new in entries:
-            shape = self.shape(tab)
+            shape = self.shapes.pop(0) if self.shapes else self.shape(tab)
             if shape not in shapes:
                 shapes.append(shape)
             images = [None if i is None else tuple(i.get(c) for c in shape.columns) for i in (old, new)]

@@ -34,6 +34,22 @@ def test_b09_movements_of_two_tills_and_of_head_office_add_up(office: Office) ->
     assert office.rows("SELECT qty::text FROM stock") == [("8.000",)]
 
 
+@pytest.mark.parametrize("policy", ["additive", "central_wins"])
+def test_b09_two_tills_that_sold_as_much_sold_it_twice(open_office: Open, policy: str) -> None:
+    office = open_office(policy)
+    office.run("INSERT INTO stock VALUES (1, 10, 'A')")
+    for node in ("T1", "T2"):
+        till = office.till(node)
+        till.update("stock", {"item_id": 1, "qty": "10.000", "place": "A"}, qty="7.000", place="B")
+        till.insert("stock", item_id=2, qty="5.000", place="C")
+        till.push()
+    assert office.collect().conflicts == 0
+    assert office.rows("SELECT item_id, qty::text, place FROM stock ORDER BY 1") == [
+        (1, "4.000", "B"),
+        (2, "10.000", "C"),
+    ]
+
+
 def test_b09_a_sum_may_fall_below_zero_and_a_recount_is_a_movement(office: Office) -> None:
     office.run("INSERT INTO stock VALUES (1, 1, 'A'), (2, 10, 'A')")
     till = office.till()
