@@ -15,7 +15,7 @@ from orchestrator.core import plan as plans
 from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Catalog, compiled_filters, make_plan
-from orchestrator.errors import TillsyncError
+from orchestrator.errors import ConfigError, TillsyncError
 from orchestrator.settings import CentralSettings
 
 
@@ -30,12 +30,24 @@ class Prepared(msgspec.Struct, frozen=True):
 
 def prepare(conn: psycopg.Connection, settings: CentralSettings) -> Prepared:
     """Hold the settings against the catalog; writes nothing. The version counts up where the plan differs."""
+    _check_types(conn, settings.parameters)
     tables = catalog.read(conn)
     newest = newest_plan(conn)
     plan = make_plan(newest.version if newest else 1, settings.parameters, settings.channel, tables)
     if newest is not None and plan != newest:
         plan = msgspec.structs.replace(plan, version=newest.version + 1)
     return derived(plan, tables)
+
+
+def _check_types(conn: psycopg.Connection, parameters: Mapping[str, str]) -> None:
+    for name, kind in parameters.items():
+        try:
+            with conn.transaction():
+                known = conn.execute("SELECT to_regtype(%s)", [kind]).fetchone() != (None,)
+        except (psycopg.ProgrammingError, psycopg.DataError):
+            known = False  # not even the form of a type
+        if not known:
+            raise ConfigError("TS-144", f"parameter {name} has the type {kind}", hint="central knows no such type")
 
 
 def derived(plan: Plan, tables: Catalog) -> Prepared:
