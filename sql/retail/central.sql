@@ -139,8 +139,9 @@ CREATE TABLE closure_line (
     PRIMARY KEY (till, number, line_no),
     FOREIGN KEY (till, number) REFERENCES closure
 );
-CREATE INDEX closure_line_item_id ON closure_line (item_id);
-CREATE UNIQUE INDEX closure_line_once ON closure_line (till, number, item_id, coalesce(contact_id, -1));
+-- The item stands first: an index that begins as the primary key does could be taken for it by the foreign key's
+-- check of a movement, which would then read the whole closure for every line of it.
+CREATE UNIQUE INDEX closure_line_once ON closure_line (item_id, till, number, coalesce(contact_id, -1));
 
 -- kind 'sale' comes from a closure line and names it; 'count' is head office's own adjustment.
 CREATE TABLE stock_movement (
