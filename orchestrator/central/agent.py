@@ -91,7 +91,7 @@ class CentralAgent:
         central = self._central
         if central is not None:
             for conn in (central.conn, central.publisher_conn):
-                conn.cancel_safe(timeout=2)
+                conn.cancel_safe(timeout=0.5)
 
     def close(self) -> None:
         """Close every connection; the next round opens them again."""

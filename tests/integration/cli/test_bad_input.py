@@ -22,7 +22,12 @@ FILTER = 'filter = "store_id = :store_id"'
         ('direction = "down"', 'direction = "sideways"', "TS-105", ["direction"]),
         ("poll_ms = 50", "poll_ms = ", "TS-102", ["tillsync.toml", "line"]),
         ('name = "item"', 'name = "itme"', "TS-131", ["itme", "item"]),
-        ('exclude = ["purchase_price"]', 'exclude = ["purchase_prize"]', "TS-132", ["purchase_prize", "purchase_price"]),
+        (
+            'exclude = ["purchase_price"]',
+            'exclude = ["purchase_prize"]',
+            "TS-132",
+            ["purchase_prize", "purchase_price"],
+        ),
         ('exclude = ["purchase_price"]', 'columns = ["name"]', "TS-136", ["id"]),
         (FILTER, 'filter = "store_id = = 1"', "TS-201", ["item"]),
         (FILTER, 'filter = "sotre_id = :store_id"', "TS-203", ["sotre_id", "store_id"]),
@@ -154,7 +159,9 @@ def test_a_branch_is_added_once(place: Place, command: Command) -> None:
 
 def test_a_till_file_that_is_not_sqlite(place: Place, command: Command) -> None:
     place.install("T1")
-    (place.directory / "T1" / "pos.db").write_bytes(b"this is no database at all, but long enough to be taken for one" * 99)
+    (place.directory / "T1" / "pos.db").write_bytes(
+        b"this is no database at all, but long enough to be taken for one" * 99
+    )
     for verb in (["install", "till"], ["sync", "till"], ["status"], ["run", "till"]):
         command(*verb, "-c", "T1/till.toml").said(1, "TS-501", "pos.db")
     (place.directory / "T1" / "pos.db").unlink()
