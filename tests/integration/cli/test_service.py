@@ -197,8 +197,9 @@ def test_a_relay_that_takes_the_call_and_says_nothing(place: Place) -> None:
         lines = [f'dsn = "{dsn}"' if line.startswith("dsn") else line for line in file.read_text().splitlines()]
         file.write_text("\n".join(lines))
         with running(place, "run", "till", "-c", "T1/till.toml") as till:
-            silent.accept()
-            stopped(till)
+            with silent.accept()[0]:
+                log = stopped(till)
+    assert (log[-1]["event"], log[-1]["in_order"]) == ("stopped", False)
 
 
 def test_a_branch_rotated_and_retired(place: Place) -> None:
