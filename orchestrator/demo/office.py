@@ -65,6 +65,12 @@ def work(connection: Connection, chain: Chain, day: int, pause: Callable[[], Non
     _run(connection, "confirm_orders", date=today.date)
 
 
+def closed_through(connection: Connection, number: int) -> set[str]:
+    """The tills whose closures have arrived up to this number; for the first numbers all of them."""
+    rows = connection.execute(assets.query("retail.closed_through"), {"number": number}).fetchall()
+    return {str(node) for (node,) in rows}
+
+
 def _carry(connection: Connection, chain: Chain, day: int) -> None:
     """Items enter and leave the stores' assortments."""
     before = chain.assortment[day - 1] if day else frozenset()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -91,11 +92,12 @@ def till_outcome(branch: Branch, kills: int, waited_seconds: float) -> TillOutco
 
 
 def show(result: DemoResult, console: Console) -> None:
-    """A table of the tills, one line per proof, and what is wrong where one does not hold."""
-    console.print(_table(result.tills))
+    """Two tables of the tills, one line per proof, and what is wrong where one does not hold."""
+    console.print(_traffic(result.tills))
+    console.print(_orders(result.tills))
     for proof in result.proofs:
         mark = "[green]holds[/]" if proof.holds else "[red]FAILS[/]"
-        console.print(f"{mark}  {proof.claim} [dim]({proof.checked:,} compared)[/]", highlight=False)
+        console.print(f"{mark}  {proof.claim} [dim]({proof.checked:,} compared)[/]", highlight=False, soft_wrap=True)
         for failure in proof.failures:
             console.print(f"         {failure}", markup=False, highlight=False, soft_wrap=True)
     kills = result.central_kills + sum(till.kills for till in result.tills)
@@ -106,18 +108,25 @@ def show(result: DemoResult, console: Console) -> None:
         console.print(f"kept in {result.directory}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(tills: Iterable[TillOutcome]) -> Table:
-    table = Table(title="The tills at the end", title_justify="left")
-    for name in ("till", "store"):
-        table.add_column(name)
-    for name in ("down", "up", "closures", "anonymous £", "customers £"):
+def _traffic(tills: Iterable[TillOutcome]) -> Table:
+    table = Table(
+        "till", "store", title="What the tills hold of head office's rows, and what they sent", box=SIMPLE_HEAD
+    )
+    for name in ("rows down", "rows up", "closures", "anonymous £", "customers £"):
         table.add_column(name, justify="right")
-    table.add_column("its orders")
     for till in tills:
         counted = [f"{number:,}" for number in (till.down, till.up, till.closures)]
         money = [f"{pence / 100:,.2f}" for pence in (till.anonymous, till.customers)]
-        states = [f"{till.orders[state]} {state}" for state in STATES if till.orders.get(state)]
-        table.add_row(till.node, str(till.store), *counted, *money, ", ".join(states))
+        table.add_row(till.node, str(till.store), *counted, *money)
+    return table
+
+
+def _orders(tills: Iterable[TillOutcome]) -> Table:
+    table = Table("till", title="Their orders by state", box=SIMPLE_HEAD)
+    for state in STATES:
+        table.add_column(state, justify="right")
+    for till in tills:
+        table.add_row(till.node, *[str(till.orders.get(state, 0)) for state in STATES])
     return table
 
 

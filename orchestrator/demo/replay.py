@@ -1,6 +1,7 @@
 """The replay of the month: head office and the tills work side by side, and agents are stopped, killed and started.
 
-A trading day ends when everybody has ended it. The agents are not waited for: a till that lags sells on.
+A trading day ends when everybody has ended it. The agents run on their own; only when they lag by more than a day,
+the next day waits a little for them, or head office would never see an order before the month is over.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ DAYS_FOR_FAULTS = 4
 
 KILL_AFTER_SECONDS_MAX = 2.0
 """An agent is killed within this time of its start: while it comes up, or at work."""
+
+
+LAG_DAYS_MAX = 2
+NIGHT_SECONDS_MAX = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,7 @@ def replay(site: Site, plan: Plan, day_done: Callable[[int], None]) -> dict[str,
     with psycopg.connect(site.office_dsn, autocommit=True) as books, ThreadPoolExecutor(2 * len(site.agents)) as pool:
         for day in range(plan.days):
             _switch(site, plan, day)
+            _night(books, site, plan, day)
             seconds = max(plan.day_seconds, max(plan.kills[day].values()) * KILL_AFTER_SECONDS_MAX / 2)
             work: list[Future[None]] = [pool.submit(_head_office, books, site.chain, day, seconds)]
             work += [pool.submit(_till, application, site.chain, day, seconds) for application in applications]
@@ -105,6 +111,18 @@ def _switch(site: Site, plan: Plan, day: int) -> None:
             agent.stop()
         else:
             agent.start()
+
+
+def _night(books: office.Connection, site: Site, plan: Plan, day: int) -> None:
+    """Waits, not for long, until head office has the day before yesterday of the tills that were online since."""
+    awaited = {
+        till.node
+        for till in site.chain.tills
+        if not any(outage.covers(till.node, on) for outage in plan.outages for on in range(day - LAG_DAYS_MAX, day + 1))
+    }
+    until = time.monotonic() + NIGHT_SECONDS_MAX
+    while time.monotonic() < until and awaited - office.closed_through(books, day - LAG_DAYS_MAX + 1):
+        time.sleep(0.05)
 
 
 def _head_office(connection: office.Connection, chain: Chain, day: int, seconds: float) -> None:

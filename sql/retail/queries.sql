@@ -141,3 +141,7 @@ UPDATE supplier_order
 SET status = 'confirmed', expected_on = %(date)s::date + 2,
     note = CASE WHEN document_no %% 4 = 0 THEN 'confirmed on ' || %(date)s::date ELSE note END
 WHERE status = 'sent';
+
+-- name: closed_through
+SELECT t.code FROM till t WHERE %(number)s < 1 OR EXISTS
+    (SELECT 1 FROM closure c WHERE c.till = t.code AND c.number >= %(number)s);
