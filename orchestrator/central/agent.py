@@ -111,13 +111,10 @@ class CentralAgent:
         return self._central
 
     def _connect(self) -> _Central:
-        conn = postgres.connect(self._dsn, "tillsync central")
+        conn = postgres.connect(self._dsn, "tillsync collect")
         try:
             prepared = schema.installed(conn)
-            # A plan that a DBA installed by script has brought no streams yet.
-            with conn.transaction():
-                streams.refresh(conn, prepared.plan, prepared.filters)
-            own = postgres.connect(self._dsn, "tillsync central publish")
+            own = postgres.connect(self._dsn, "tillsync publish")
         except BaseException:
             conn.close()
             raise
@@ -134,7 +131,12 @@ class CentralAgent:
         return collect.collect(central.conn, self._relay, central.prepared.plan, self._world)
 
     def _publish(self, central: _Central) -> Tick | None:
-        streams.announce(central.conn, self._relay, central.prepared.plan, self._relay.head().plan_version)
+        plan, announced = central.prepared.plan, self._relay.head().plan_version
+        if announced < plan.version:
+            # A plan that a DBA installed by script has brought no streams yet.
+            with central.conn.transaction():
+                streams.refresh(central.conn, plan, central.prepared.filters)
+        streams.announce(central.conn, self._relay, plan, announced)
         return central.publisher.publish()
 
     def _attempt(self, work: Callable[[], T], faults: list[Exception]) -> T | None:

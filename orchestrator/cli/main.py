@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -23,6 +24,7 @@ COMMANDS = {
     "sync": "sync",
     "run": "run",
     "status": "status",
+    **({"bench": "bench"} if find_spec("orchestrator.cli.bench") else {}),
 }
 """Command -> the file that has it: as a group `NAME_app`, or as a function `NAME`."""
 

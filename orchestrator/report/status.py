@@ -25,13 +25,16 @@ class RelaySide:
     reports: list[dict[str, Any]]
 
 
-def of_central(conn: psycopg.Connection, relay: RelaySide | None, fault: str, now: datetime) -> dict[str, Any]:
+def of_central(
+    conn: psycopg.Connection, relay: RelaySide | None, fault: str, *, now: datetime, running: bool
+) -> dict[str, Any]:
     """Head office's view; `fault` is why there is no relay side. Lags are in ticks, ages in seconds."""
     publishing = _rows(conn, "publishing")[0]
     reports = {r["node"]: r for r in relay.reports} if relay else {}
     newest = relay.tick if relay else None
     return {
         "central": {
+            "running": running,
             "plan_version": publishing["plan_version"],
             "tick": publishing["tick"],
             "published_at": publishing["published_at"],
@@ -72,7 +75,10 @@ def show_central(chain: Mapping[str, Any]) -> None:
     central, relay = chain["central"], chain["relay"]
     at = "-" if central["published_at"] is None else central["published_at"].isoformat(timespec="seconds")
     out = render.console()
-    out.print(f"central: plan version {central['plan_version']}, tick {central['tick'] or 0}, published {at}")
+    running = "running" if central["running"] else "not running"
+    out.print(
+        f"central: {running}, plan version {central['plan_version']}, tick {central['tick'] or 0}, published {at}"
+    )
     out.print(
         f"relay: {relay['error']}" if "error" in relay else f"relay: tick {relay['tick']}, epoch {relay['epoch']}"
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 import psycopg
 from filelock import FileLock, Timeout
 
-from orchestrator import postgres
+from orchestrator import assets, postgres
 from orchestrator.core.world import World
 from orchestrator.errors import Busy
 from orchestrator.settings import CentralSettings, TillSettings
@@ -25,6 +27,10 @@ class Lease(Protocol):
 
     def hold(self) -> None:
         """Take the lease, or see that it is still held. Raises Busy TS-720 where another run has it."""
+        ...
+
+    def note(self) -> None:
+        """A round ended well under this lease."""
         ...
 
     def release(self) -> None: ...
@@ -64,6 +70,9 @@ class CentralLease:
                 )
             self._world.sleep(TRY_SECONDS)
 
+    def note(self) -> None:
+        """Nothing: what central did last is in its own tables."""
+
     def release(self) -> None:
         if self._conn is not None:
             self._conn.close()
@@ -89,8 +98,39 @@ class TillLease:
                 hint="one is enough; stop the other, or wait until it is done",
             ) from None
 
+    def note(self) -> None:
+        """The time of the last good round is the lock file's own: the till's file is not written for it."""
+        if self._lock.is_locked:
+            os.utime(self._lock.lock_file)
+
     def release(self) -> None:
         self._lock.release()
+
+
+def central_is_held(conn: psycopg.Connection) -> bool:
+    """Whether a run of central is at work, without taking the lease."""
+    row = conn.execute(assets.query("report.lease"), CENTRAL_LOCK).fetchone()
+    return bool(row and row[0])
+
+
+def till_is_held(database: Path) -> bool:
+    """Whether a run of the till is at work."""
+    file = lock_file(database)
+    if not file.exists():
+        return False
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def last_round_at(database: Path) -> datetime | None:
+    """When the till's last good round ended, None where there was none."""
+    file = lock_file(database)
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC) if file.exists() else None
 
 
 def lock_file(database: Path) -> Path:

@@ -32,7 +32,9 @@ def one(agent: Agent, lease: Lease) -> Moved:
     """One round under the lease."""
     lease.hold()
     try:
-        return agent.round()
+        report = agent.round()
+        lease.note()
+        return report
     finally:
         agent.close()
         lease.release()
@@ -63,6 +65,7 @@ def until_idle(
                 )
             lease.hold()
             report = agent.round()
+            lease.note()
             seen(report)
             if report.moved:
                 moved, quiet = moved + 1, 0

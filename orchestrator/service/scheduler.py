@@ -78,6 +78,7 @@ class Service:
         try:
             self._lease.hold()
             report = self._agent.round()
+            self._lease.note()
         except Exception as e:
             self._failed(e)
         else:

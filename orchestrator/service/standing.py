@@ -9,6 +9,7 @@ from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError
 from orchestrator.relay.client import CentralRelay, connect_central
 from orchestrator.report import status
+from orchestrator.service import lease
 from orchestrator.settings import CentralSettings, TillSettings
 from orchestrator.till import database, state
 
@@ -24,7 +25,8 @@ def of_central(settings: CentralSettings, world: World) -> dict[str, Any]:
             postgres.connect(postgres.conninfo(settings.central), "tillsync status") as conn,
             postgres.translated(postgres.place_of(settings.central.dsn)),
         ):
-            return status.of_central(conn, *_relay_side(relay), world.now())
+            running = lease.central_is_held(conn)
+            return status.of_central(conn, *_relay_side(relay), now=world.now(), running=running)
     finally:
         relay.close()
 
@@ -35,7 +37,12 @@ def of_till(settings: TillSettings) -> dict[str, Any]:
     try:
         with database.explained(db.filename):
             state.load(db)
-            return status.of_till(db)
+            file = settings.till.database
+            return {
+                **status.of_till(db),
+                "running": lease.till_is_held(file),
+                "last_round_at": lease.last_round_at(file),
+            }
     finally:
         db.close()
 

@@ -60,3 +60,9 @@ SELECT s.node, s.epoch, s.tick, s.plan_version,
        (SELECT count(*) FROM tillsync_notice n WHERE n.acked IS NULL) AS notices,
        (SELECT count(*) FROM tillsync_stream t WHERE t.loaded_tick IS NULL) AS loading
   FROM tillsync_state s
+
+-- name: lease
+-- whether somebody holds central's lease (an advisory lock of two numbers)
+SELECT EXISTS (SELECT FROM pg_catalog.pg_locks
+                WHERE locktype = 'advisory' AND granted AND classid = %s AND objid = %s AND objsubid = 2
+                  AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))

@@ -172,7 +172,8 @@ def test_a_central_server_that_restarts(place: Place) -> None:
         place.does("sync", "till", "-c", "T1/till.toml")
         until(lambda: place.on_central("SELECT count(*) FROM sale") == [(1,)])
         assert place.on_central("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted") == [(1,)]
-        stopped(central)
+        log = stopped(central)
+    assert all(line["error"].startswith("TS-400") for line in log if line["level"] == "error"), log
 
 
 def test_a_long_round_is_broken_off_and_done_again(place: Place) -> None:

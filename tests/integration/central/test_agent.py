@@ -1,0 +1,108 @@
+"""Head office's agent: its two halves do not hold each other up, and it opens again what broke."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from orchestrator.central import collect
+from orchestrator.central.agent import CentralAgent
+from orchestrator.central.publish import Publisher
+from orchestrator.core.world import World
+from orchestrator.errors import TillsyncError, Unreachable
+from orchestrator.settings import CentralSettings
+from tests.integration.central.chain import CHANNELS, Chain, build
+
+
+@pytest.fixture
+def chain(database: Callable[..., str], world: World) -> Iterator[Chain]:
+    made = build(database, world)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def agent(chain: Chain, world: World) -> Iterator[CentralAgent]:
+    settings = CentralSettings(
+        central={"dsn": chain.central_dsn},
+        relay={"dsn": chain.relay_dsn},
+        parameters={"store_id": "integer"},
+        channel=CHANNELS,
+    )
+    made = CentralAgent(settings, world)
+    yield made
+    made.close()
+
+
+def test_a_round_publishes_and_the_next_has_nothing_to_do(chain: Chain, agent: CentralAgent) -> None:
+    chain.branch("T1", 1)
+    first, second = agent.round(), agent.round()
+    assert first.moved == 1
+    assert first.tick == 1
+    assert (second.moved, second.tick) == (0, None)
+
+
+def test_publishing_goes_on_while_collecting_fails(
+    chain: Chain, agent: CentralAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.round()
+    before = chain.relay.head().n
+
+    def fails(*_: object) -> None:
+        raise TillsyncError("TS-399", "no room for merging")
+
+    monkeypatch.setattr(collect, "collect", fails)
+    chain.conn.execute("INSERT INTO item VALUES (1, 'a', 'apple', 1, 1)")
+    with pytest.raises(TillsyncError, match="TS-399"):
+        agent.round()
+    assert chain.relay.head().n == before + 1
+
+
+def test_collecting_goes_on_while_publishing_fails(
+    chain: Chain, agent: CentralAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collected = []
+
+    def fails(_: Publisher) -> None:
+        raise TillsyncError("TS-398", "no room for publishing")
+
+    monkeypatch.setattr(Publisher, "publish", fails)
+    whole = collect.collect
+
+    def noted(*given: object) -> object:
+        collected.append(whole(*given))  # type: ignore[arg-type]
+        return collected[-1]
+
+    monkeypatch.setattr(collect, "collect", noted)
+    with pytest.raises(TillsyncError, match="TS-398"):
+        agent.round()
+    assert len(collected) == 1
+
+
+@pytest.mark.parametrize("which", ["tillsync collect", "tillsync publish"])
+def test_a_lost_connection_is_opened_again(chain: Chain, agent: CentralAgent, which: str) -> None:
+    agent.round()
+    query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
+    assert chain.conn.execute(query, [which]).fetchone() == (True,)
+    with pytest.raises(Unreachable, match="TS-400"):
+        agent.round()
+    chain.conn.execute("INSERT INTO item VALUES (1, 'a', 'apple', 1, 1)")
+    assert agent.round().tick is not None
+
+
+def test_a_plan_installed_by_script_brings_its_streams(chain: Chain, agent: CentralAgent) -> None:
+    """A script only writes the plan; the agent makes the streams and tells the relay."""
+    branch = chain.branch("T1", 1)
+    agent.round()
+    assert {channel for _, channel in branch.hello().streams} == {"catalogue", "prices", "orders"}
+    with psycopg.connect(chain.central_dsn) as dba:
+        dba.execute(
+            "INSERT INTO tillsync.plan (version, body) SELECT 2, replace(replace(body, '\"version\":1', '\"version\":2'),"
+            ' \'"name":"prices"\', \'"name":"pricing"\') FROM tillsync.plan'
+        )
+    agent.round()
+    hello = branch.hello()
+    assert hello.plan_version == 2
+    assert {channel for _, channel in hello.streams} == {"catalogue", "pricing", "orders"}
