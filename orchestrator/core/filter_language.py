@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from orchestrator.core.filter_tree import FilterText, nearest
+from orchestrator.core.filter_tree import FilterText, nearest, shown
 
 _PAIR = {"this", "expression"}
 _LIST = {"this", "expressions"}
@@ -181,11 +181,11 @@ def _not_allowed(node: exp.Expr, text: FilterText) -> Exception:
         return text.refusal(
             "TS-206",
             node,
-            f"{node.sql('postgres')} is not allowed: it changes without any row changing",
+            f"{shown(node)} is not allowed: it changes without any row changing",
             "send the dates with the rows and let the till decide, or keep a flag column",
         )
     if isinstance(node, exp.Parameter):
-        return text.refusal("TS-205", node, f"{node.sql('postgres')} is not allowed", "a parameter is written :name")
+        return text.refusal("TS-205", node, f"{shown(node)} is not allowed", "a parameter is written :name")
     if isinstance(node, exp.Anonymous):
         hint = nearest(node.name.lower(), FUNCTION_NAMES) or "docs/filters.md lists the functions of filters"
         return text.refusal("TS-206", node, f"function {node.name.lower()}() is not allowed", hint)
@@ -221,8 +221,9 @@ def _check_values(node: exp.Expr, text: FilterText) -> None:
     if isinstance(node, exp.Join) and node.args.get("kind") not in (None, "", "INNER", "CROSS"):
         raise text.refusal("TS-205", node.this, f"{node.args['kind']} JOIN is not allowed", "use an inner JOIN with ON")
     if isinstance(node, exp.Cast) and node.to.this.name not in {*TYPES, "ARRAY"}:
-        shown = node.to.sql("postgres").lower()
-        raise text.refusal("TS-205", node, f"a cast to {shown} is not allowed", "docs/filters.md lists the types")
+        raise text.refusal(
+            "TS-205", node, f"a cast to {shown(node.to).lower()} is not allowed", "docs/filters.md lists the types"
+        )
     if isinstance(node, exp.Var) and node.name.upper() not in FIELDS:
         raise text.refusal("TS-205", node.parent, f"{node.name.lower()} is no unit of date_trunc or extract")
     unit = node.args.get("unit") if isinstance(node, exp.TimestampTrunc) else node.this

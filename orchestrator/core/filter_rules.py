@@ -23,6 +23,7 @@ from orchestrator.core.filter_tree import (
     is_aggregated,
     level,
     nearest,
+    shown,
     source_tables,
 )
 
@@ -105,7 +106,7 @@ def check_total(
     for cast in tree.find_all(exp.Cast):
         source, target = _family(cast.this, sources, parameters), TYPES.get(cast.to.this.name, "list")
         if target not in ("text", source) and source not in ("literal", "null"):
-            said = cast.to.sql("postgres").lower()
+            said = shown(cast.to).lower()
             raise text.refusal("TS-209", cast, f"this cast to {said} can fail on a row", "compare in the column's type")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
+from sqlglot.errors import ErrorLevel
 
 from orchestrator.errors import ConfigError
 
@@ -63,8 +64,13 @@ class FilterText:
             found = re.search(rf"(?<!:):{re.escape(node.name)}\b", self.text)
             return found.start() if found else None
         starts = [n.meta["start"] for n in node.walk() if "start" in n.meta]
-        found_at = self.text.lower().find(node.sql("postgres").lower())
+        found_at = self.text.lower().find(shown(node).lower())
         return min(starts, default=found_at if found_at >= 0 else None)
+
+
+def shown(node: exp.Expr) -> str:
+    """A node's text for a message, whatever it is."""
+    return node.sql("postgres", unsupported_level=ErrorLevel.IGNORE)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -97,14 +103,14 @@ def conditions(select: exp.Select) -> list[exp.Expr]:
 
 
 def conjuncts(node: exp.Expr) -> Iterator[exp.Expr]:
-    """The terms of a condition that all must be true."""
-    while isinstance(node, exp.Paren):
-        node = node.this
-    if isinstance(node, exp.And):
-        yield from conjuncts(node.this)
-        yield from conjuncts(node.expression)
-    else:
-        yield node
+    """The terms of a condition that all must be true, in the order of the text."""
+    left = [node]
+    while left:
+        term = left.pop().unnest()
+        if isinstance(term, exp.And):
+            left += [term.expression, term.this]
+        else:
+            yield term
 
 
 def has_subquery(node: exp.Expr) -> bool:

@@ -15,6 +15,7 @@ from sqlglot.errors import ParseError, SqlglotError
 from orchestrator.core import filter_rules, routing
 from orchestrator.core.filter_language import check_shape
 from orchestrator.core.filter_names import Names
+from orchestrator.core.filter_tokens import as_written, check_tokens
 from orchestrator.core.filter_tree import ROW, FilterText, TableInfo
 from orchestrator.core.routing import Delta, Reach
 from orchestrator.errors import ConfigError
@@ -49,6 +50,7 @@ class Filter:
     parameters: frozenset[str]
     columns: tuple[str, ...]
     dependencies: tuple[Dependency, ...]
+    _as_written: str = field(repr=False, compare=False)
     _tree: exp.Expr = field(repr=False, compare=False)
     _sources: Mapping[str, TableInfo] = field(repr=False, compare=False)
 
@@ -56,6 +58,14 @@ class Filter:
         """The filter in parentheses, over the table's row `row_alias` and `stream_alias`, which has `p_<parameter>`."""
         aliases = routing.Aliases(row_alias, stream_alias)
         return routing.to_sql(exp.Paren(this=routing.render(self._tree, aliases)))
+
+    def question(self) -> str:
+        """EXPLAIN of the filter as it was written, with NULL for the parameters: PostgreSQL itself says what is wrong.
+
+        Types, for one: they are its business alone. Run it with `search_path` = the table's schema, public.
+        """
+        table = routing.to_sql(exp.table_(self._sources[ROW].bare, db=self._sources[ROW].schema, quoted=True))
+        return f"EXPLAIN SELECT FROM {table} WHERE ({self._as_written})"
 
     def reach(self, row_alias: str, stream_alias: str, delta: Delta) -> list[Reach]:
         """Where changed rows of the dependencies may have changed the filter's value, for a row that is as it was.
@@ -80,7 +90,7 @@ def parse_filter(text: str, table: str, catalog: Mapping[str, TableInfo], parame
     if table not in catalog:
         raise said.refusal("TS-202", None, f"there is no table {table}")
     try:
-        tree = _checked(said, catalog, parameters)
+        tree = _checked(said)
     except RecursionError as e:
         raise said.refusal("TS-201", None, "it is nested too deep") from e
     names = Names(said, catalog, catalog[table])
@@ -95,14 +105,16 @@ def parse_filter(text: str, table: str, catalog: Mapping[str, TableInfo], parame
         parameters=used,
         columns=columns.pop(ROW, ()),
         dependencies=_dependencies(columns, names.sources),
+        _as_written=as_written(text, parameters),
         _tree=tree,
         _sources=names.sources,
     )
 
 
-def _checked(said: FilterText, catalog: Mapping[str, TableInfo], parameters: Mapping[str, str]) -> exp.Expr:
+def _checked(said: FilterText) -> exp.Expr:
     tree = filter_rules.normalize(_parse(said))
     check_shape(tree, said)
+    check_tokens(said)
     filter_rules.check_syntax_rules(tree, said)
     return tree
 

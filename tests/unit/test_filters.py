@@ -184,6 +184,14 @@ def test_lists_are_asked_with_any_and_all() -> None:
     assert predicate("name <> ALL(:regions)") == '("r"."name" <> ALL ("s"."p_regions"))'
 
 
+def test_the_question_is_the_authors_text_with_typed_nulls() -> None:
+    f = parsed("price::integer = :store_id -- ours\nAND name = ':store_id'")
+    assert f.question() == (
+        'EXPLAIN SELECT FROM "public"."item" WHERE (price::integer = CAST(NULL AS integer) -- ours\n'
+        "AND name = ':store_id'\n)"
+    )
+
+
 # --- what is taken
 
 TAKEN = [
@@ -234,6 +242,12 @@ REFUSED = [
     ("active; DROP TABLE item", "TS-201", "1:9", "does not parse"),
     ("active active2", "TS-201", "1:8", "does not parse"),
     ("SELECT 1", "TS-201", "1:1", "does not parse"),
+    ("coalesce(price, ) = 1", "TS-201", "1:17", "does not parse at ')'"),
+    ("CASE WHEN active price > 1 ELSE false END", "TS-201", "1:28", "does not parse at 'ELSE'"),
+    ("extract(year FROM valid_from = 2026", "TS-201", "1:8", "'(' is not closed"),
+    ("name IN ('a' 'b')", "TS-201", "1:14", "does not parse at ''b''"),
+    ("EXISTS (SELECT 1 FROM store JOIN item)", "TS-201", "1:29", "a JOIN without ON"),
+    ("+ active", "TS-201", "1:1", "does not parse at '+'"),
     ("(" * 3000 + "active" + ")" * 3000, "TS-201", "", "too deep"),
     ("active OR " * 3000 + "active", "TS-201", "", "characters"),
     ("EXISTS (SELECT 1 FROM item_stor)", "TS-202", "1:23", "did you mean public.item_store?"),
