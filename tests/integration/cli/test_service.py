@@ -197,9 +197,8 @@ def test_a_relay_that_takes_the_call_and_says_nothing(place: Place) -> None:
         dsn = f"postgresql://hq:x@127.0.0.1:{port}/relay?connect_timeout=60"
         lines = [f'dsn = "{dsn}"' if line.startswith("dsn") else line for line in file.read_text().splitlines()]
         file.write_text("\n".join(lines))
-        with running(place, "run", "till", "-c", "T1/till.toml") as till:
-            with silent.accept()[0]:
-                log = stopped(till)
+        with running(place, "run", "till", "-c", "T1/till.toml") as till, silent.accept()[0]:
+            log = stopped(till)
     assert (log[-1]["event"], log[-1]["in_order"]) == ("stopped", False)
 
 
