@@ -28,19 +28,21 @@ class Agent:
     arguments: tuple[str, ...]
     log: Path
     kills: int = 0
+    _log_begun: int = 0
     _process: subprocess.Popen[bytes] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
-    def running(self) -> bool:
-        """Was it started and neither stopped nor killed since?"""
-        return self._process is not None
+    def at_work(self) -> bool:
+        """Has it come up? Then it has said so in its log."""
+        return self.log.stat().st_size > self._log_begun
 
     def start(self) -> None:
         """Starts it where it is not running."""
         with self._lock:
             if self._process is None:
                 with self.log.open("ab") as log:
+                    self._log_begun = log.tell()
                     self._process = subprocess.Popen(
                         [*_TILLSYNC, *self.arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
                     )

@@ -22,8 +22,12 @@ from orchestrator.demo.site import CENTRAL, Site
 DAYS_FOR_FAULTS = 4
 """A shorter replay has no room for outages."""
 
-KILL_AFTER_SECONDS_MAX = 2.0
-"""An agent is killed within this time of its start: while it comes up, or at work."""
+KILL_AFTER_SECONDS_MAX = 1.0
+"""An agent is killed within this time of its coming up, or of its start."""
+
+KILLED_AT_WORK = 0.85
+COME_UP_SECONDS_MAX = 20.0
+A_KILL_TAKES_SECONDS = 2.0
 
 
 LAG_DAYS_MAX = 2
@@ -87,7 +91,7 @@ def replay(site: Site, plan: Plan, day_done: Callable[[int], None]) -> dict[str,
         for day in range(plan.days):
             _switch(site, plan, day)
             _night(books, site, plan, day)
-            seconds = max(plan.day_seconds, max(plan.kills[day].values()) * KILL_AFTER_SECONDS_MAX / 2)
+            seconds = max(plan.day_seconds, max(plan.kills[day].values()) * A_KILL_TAKES_SECONDS)
             work: list[Future[None]] = [pool.submit(_head_office, books, site.chain, day, seconds)]
             work += [pool.submit(_till, application, site.chain, day, seconds) for application in applications]
             work += [
@@ -147,8 +151,12 @@ def _pace(steps: int, seconds: float) -> Callable[[], None]:
 
 
 def _strike(agent: Agent, times: int, chance: random.Random) -> None:
-    """kill -9 at random moments; each time the agent is started again at once."""
+    """kill -9 at random moments, most of them at work, some while it comes up; it is started again at once."""
     for _ in range(times):
+        if chance.random() < KILLED_AT_WORK:
+            until = time.monotonic() + COME_UP_SECONDS_MAX
+            while not agent.at_work and time.monotonic() < until:
+                time.sleep(0.02)
         time.sleep(chance.uniform(0, KILL_AFTER_SECONDS_MAX))
         agent.kill()
         agent.start()
