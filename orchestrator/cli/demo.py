@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsons
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,10 @@ def demo(
     day_seconds: Annotated[float, typer.Option(min=0, help="How long a day lasts at least.")] = 1.0,
     kill: Annotated[int, typer.Option(min=0, help="Kill every agent so many times (kill -9), at random moments.")] = 0,
     directory: Annotated[
-        Path | None, typer.Option("--dir", help="Where to put everything; a new or empty directory.", file_okay=False)
+        Path | None,
+        typer.Option(
+            "--dir", help="Where everything goes: a new or empty directory, removed unless --keep.", file_okay=False
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave databases, files and logs for a look.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -40,6 +44,8 @@ def demo(
 
         tillsync demo --kill 5 --dir ./chain --keep
     """
+    # A service manager's stop cleans up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = Options(tills, stores, days, day_seconds, kill, directory, keep)
     result = run_demo(options, Console(stderr=True))
     if json:

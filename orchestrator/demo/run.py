@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -22,6 +23,14 @@ from orchestrator.demo.databases import GivenServer, Server
 from orchestrator.demo.outcome import DemoResult
 from orchestrator.demo.server import Cluster
 from orchestrator.errors import TillsyncError, UsageError
+
+
+class Say(Protocol):
+    """Called when something else begins, and with the number of days that are done."""
+
+    def __call__(self, doing: str, days_done: int | None = None) -> None:
+        """`doing` is shown until the next call."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +62,14 @@ def run_demo(options: Options, console: Console) -> DemoResult:
     with ExitStack() as stack:
         directory = stack.enter_context(_directory(options))
         server = stack.enter_context(_server(directory, options.keep))
-        progress = stack.enter_context(_progress(console))
-        task = progress.add_task("starting PostgreSQL", total=days)
+        say = stack.enter_context(_progress(console, days))
         place = site.prepare(directory, server, the_chain)
         stack.enter_context(_agents(place))
-        site.install(place, lambda doing: progress.update(task, description=doing))
-        waits = replays.replay(
-            place, plan, lambda day: progress.update(task, completed=day + 1, description=str(the_month.days[day].date))
-        )
-        progress.update(task, description="until nothing is on its way")
+        site.install(place, say)
+        waits = replays.replay(place, plan, lambda day: say(str(the_month.days[day].date), day + 1))
+        say("until nothing is on its way")
         site.settle(place)
-        progress.update(task, description="proving")
+        say("proving")
         found = [
             *proofs.prove(place.central_dsn, place.branches),
             proofs.prove_replayed(the_chain, days, place.branches),
@@ -107,9 +113,11 @@ def _server(directory: Path, keep: bool) -> Iterator[Server]:
     given = os.environ.get("TILLSYNC_TEST_DSN")
     if given:
         server = GivenServer(given)
-        yield server
-        if not keep:
-            site.clear(server)
+        try:
+            yield server
+        finally:
+            if not keep:
+                site.clear(server)
         return
     cluster = Cluster(directory / "postgresql").start()
     try:
@@ -136,13 +144,17 @@ def _agents(place: site.Site) -> Iterator[None]:
             watcher.wait()
 
 
-def _progress(console: Console) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description:<32}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("days"),
-        TimeElapsedColumn(),
-        console=console,
-    )
+@contextmanager
+def _progress(console: Console, days: int) -> Iterator[Say]:
+    """How far it is: a bar that counts the days, or where nobody watches a line for each step."""
+    begun = time.monotonic()
+    columns = (SpinnerColumn(), TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TextColumn("days"), TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=days, visible=console.is_terminal)
+
+        def say(doing: str, days_done: int | None = None) -> None:
+            progress.update(task, description=doing, completed=days_done)
+            if not console.is_terminal:
+                console.print(f"{time.monotonic() - begun:6.1f} s  {doing}", highlight=False)
+
+        yield say

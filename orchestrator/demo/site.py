@@ -22,6 +22,7 @@ from orchestrator.demo.chain import Chain, Till
 from orchestrator.demo.databases import Server, create_database, drop_database
 from orchestrator.demo.proofs import Branch
 from orchestrator.errors import TillsyncError
+from orchestrator.relay.schema import uninstall
 
 PREFIX = "tillsync_demo"
 CENTRAL = "central"
@@ -171,10 +172,13 @@ def side_by_side(commands: Iterable[list[str]]) -> None:
 
 
 def clear(server: Server) -> None:
-    """Removes the demo's databases and logins from a server that is not the demo's own."""
+    """Removes the demo's databases and logins, this one's or an earlier one's, from a server that may be somebody's."""
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
-        for name in ("central", "relay"):
-            drop_database(server, f"{PREFIX}_{name}")
+        relay = f"{PREFIX}_relay"
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [relay]).fetchone():
+            uninstall(server.dsn(relay))  # with it the tills' logins go, which outlive a database
+        for name in (relay, f"{PREFIX}_central"):
+            drop_database(server, name)
         for role in ("erp", "hq"):
             connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(f"{PREFIX}_{role}")))
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,12 @@ TILLSYNC = (sys.executable, "-m", "orchestrator.cli.main")
 SECONDS_MAX = 1_500
 
 
-def demo(*arguments: str, code: int = 0) -> dict[str, Any]:
-    """Runs `tillsync demo --json` and returns what it printed."""
+def demo(*arguments: str, code: int = 0, server: str | None = None) -> dict[str, Any]:
+    """Runs `tillsync demo --json`, on a given server if one is named, and returns what it printed."""
     ended = subprocess.run(
         [*TILLSYNC, "demo", "--json", *arguments],
         check=False,
+        env={**os.environ, **({"TILLSYNC_TEST_DSN": server} if server else {})},
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -41,7 +45,37 @@ def test_a_small_demo_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert all(till["down"] > 1_000 and till["up"] > 100 for till in outcome["tills"])
     assert outcome["central_kills"] == 1
     assert not place.exists()
-    assert not [p for p in psutil.process_iter(["cmdline"]) if str(place) in " ".join(p.info["cmdline"] or ())]
+    assert not processes_of(place)
+
+
+@pytest.mark.xdist_group("demo")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_that_is_ended_leaves_no_process_behind(tmp_path: Path, number: signal.Signals) -> None:
+    place = tmp_path / "chain"
+    running = subprocess.Popen(
+        [*TILLSYNC, "demo", "--tills", "1", "--stores", "1", "--dir", str(place)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: (place / "logs" / "T1.pid").exists())
+    running.send_signal(number)
+    running.wait(60)
+    until(lambda: not processes_of(place))
+    assert place.exists() == (number == signal.SIGKILL)
+
+
+def processes_of(place: Path) -> list[list[str]]:
+    """What still runs there."""
+    lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(place) in " ".join(line) and "pytest" not in " ".join(line)]
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Waits for it, for a minute and a half at most."""
+    end = time.monotonic() + 90
+    while not done():
+        assert time.monotonic() < end, "it does not happen"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
