@@ -45,10 +45,14 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class UniqueRule:
-    """A primary key or unique index. A partial one holds for some rows only."""
+    """A primary key or unique index. A partial one holds for the rows where `where`, in the till's words, is true."""
 
     terms: tuple[Term, ...]
-    partial: bool
+    where: str | None = None
+
+    @property
+    def partial(self) -> bool:
+        return self.where is not None
 
     @property
     def columns(self) -> tuple[str, ...] | None:
@@ -103,33 +107,36 @@ def inspect(db: apsw.Connection, name: str) -> TillTable:
     if not key or any(i[3] == "pk" for i in indexes):
         return TillTable(name, columns, tuple(unique))
     # An INTEGER PRIMARY KEY is the row's own number: it has no index.
-    own = UniqueRule((Term(key[0].name, "BINARY"),), partial=False)
+    own = UniqueRule((Term(key[0].name, "BINARY"),))
     return TillTable(name, columns, (own, *unique), rowid_key=key[0].name)
 
 
 def _rule(db: apsw.Connection, index: str, partial: bool) -> UniqueRule:
     found = [r for r in rows(db, f"PRAGMA main.index_xinfo({quote_sqlite(index)})") if r[5]]
     expressions: list[str] = []
-    if any(r[2] is None for r in found):
+    where: str | None = None
+    if partial or any(r[2] is None for r in found):
         sql = value(db, "SELECT sql FROM main.sqlite_master WHERE type = 'index' AND name = ?", (index,))
-        expressions = split_terms(sql)
+        expressions, where = split_index(sql)
     terms = tuple(Term(None, r[4], expressions[r[0]]) if r[2] is None else Term(r[2], r[4]) for r in found)
-    return UniqueRule(terms, partial)
+    return UniqueRule(terms, where if partial else None)
 
 
-def split_terms(sql: str) -> list[str]:
-    """The terms of a CREATE INDEX statement as text, without ASC and DESC: what no pragma tells of an expression."""
+def split_index(sql: str) -> tuple[list[str], str | None]:
+    """The terms of a CREATE INDEX statement, without ASC and DESC, and its WHERE: what no pragma tells."""
     terms = [""]
     depth = 0
-    for token in _tokens(sql):
+    tokens = _tokens(sql)
+    for place, token in enumerate(tokens):
         depth += (token == "(") - (token == ")")
         if depth == 0 and token == ")":
-            break
+            rest = "".join(tokens[place + 1 :]).strip()
+            return [_without_order(t.strip()) for t in terms], rest[len("where") :].strip() or None
         if depth == 1 and token == ",":
             terms.append("")
         elif depth > 1 or (depth == 1 and token != "("):
             terms[-1] += token
-    return [_without_order(term.strip()) for term in terms]
+    raise AssertionError(f"no index statement: {sql}")
 
 
 def _without_order(term: str) -> str:

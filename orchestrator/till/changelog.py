@@ -16,6 +16,9 @@ from orchestrator.till.marks import resolve_marks
 KEEP_ENTRIES = 10_000
 """Answered entries that stay, for a central or relay that comes back from a backup and asks again."""
 
+PURGE_ENTRIES = 5_000
+"""How many go at once: a purge is a write of its own, and a bounded one."""
+
 
 @contextmanager
 def settled(db: apsw.Connection) -> Iterator[None]:
@@ -90,7 +93,7 @@ def pending_count(db: apsw.Connection, ack: Position) -> int:
     return int(value(db, "SELECT count(*) FROM tillsync_changelog WHERE seq > ? AND op <> 'M'", (ack.seq,)))
 
 
-def purge(db: apsw.Connection, ack: Position, *, keep: int = KEEP_ENTRIES, rows_max: int = 5_000) -> int:
+def purge(db: apsw.Connection, ack: Position, *, keep: int = KEEP_ENTRIES, rows_max: int = PURGE_ENTRIES) -> int:
     """Removes the oldest answered entries but for the last `keep`, and never the ack's own. Within a transaction."""
     db.execute(
         "DELETE FROM tillsync_changelog WHERE seq < ?"

@@ -54,19 +54,17 @@ def install(db: apsw.Connection, plan: Plan, world: World, *, node: str | None =
         if state.is_installed(db):
             state.load(db)
             resolve_marks(db)
-        work = _work(db, plan, str(world.random63()))
+        work = _work(db, plan, str(world.random63()), node)
         for statement in work.statements:
             db.execute(statement)
-        if node is not None:
-            db.execute("UPDATE tillsync_state SET node = ?", (node,))
     tables = tuple(t.till for _, t in plan.tables())
     return InstallReport(plan.version, tables, tuple(work.made), tuple(work.dropped))
 
 
-def script(db: apsw.Connection, plan: Plan) -> str:
+def script(db: apsw.Connection, plan: Plan, *, node: str | None = None) -> str:
     """What `install` would run, for a DBA who runs it himself with the sqlite3 shell."""
     with explained(db.filename):
-        statements = _work(db, plan, _RANDOM).statements
+        statements = _work(db, plan, _RANDOM, node).statements
     return "\n".join(["BEGIN IMMEDIATE;", *(f"{s.rstrip().rstrip(';')};" for s in statements), "COMMIT;", ""])
 
 
@@ -93,10 +91,12 @@ def stored_plan(db: apsw.Connection) -> Plan | None:
     return None if body is None else plans.decode(body)
 
 
-def _work(db: apsw.Connection, plan: Plan, instance: str) -> _Work:
+def _work(db: apsw.Connection, plan: Plan, instance: str, node: str | None = None) -> _Work:
     tables = [(t, fitness.fitting(db, channel, t)) for channel, t in plan.tables()]
     is_new = not state.is_installed(db)
     statements = list(_own_tables(db, plan, tables, instance, is_new))
+    if node is not None:
+        statements.append(f"UPDATE tillsync_state SET node = {apsw.format_sql_value(node)}")
     known = {} if is_new else shapes.load(db)
     wanted: dict[str, list[Trigger]] = {}
     for table, till in tables:

@@ -5,6 +5,7 @@
 
 -- One row: where this till stands. The triggers read `applying`; only the agent writes here.
 -- A position in the changelog is (seq, nonce); (0, 0) is the origin. resend_seq is null where nothing is to be sent again.
+-- sealed_seq: everything up to it is on the disk; seals counts how often that was made sure.
 CREATE TABLE IF NOT EXISTS tillsync_state (
     one          INTEGER PRIMARY KEY CHECK (one = 1),
     applying     INTEGER NOT NULL DEFAULT 0,
@@ -21,7 +22,8 @@ CREATE TABLE IF NOT EXISTS tillsync_state (
     ack_nonce    INTEGER NOT NULL DEFAULT 0,
     resend_seq   INTEGER,
     resend_nonce INTEGER,
-    sealed_seq   INTEGER NOT NULL DEFAULT 0
+    sealed_seq   INTEGER NOT NULL DEFAULT 0,
+    seals        INTEGER NOT NULL DEFAULT 0
 );
 
 -- What the application changed, in the order in which it did. op is I, U, D, or M: a mark to look again, which the

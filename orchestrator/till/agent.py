@@ -1,0 +1,145 @@
+"""The agent beside a till: one round pushes, pulls and says how it went. Each half goes on when the other fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from orchestrator import __version__
+from orchestrator.core.world import World
+from orchestrator.errors import TillsyncError
+from orchestrator.log import logger
+from orchestrator.relay.client import Hello, connect_branch
+from orchestrator.settings import TillSettings
+from orchestrator.till import changelog, schema, state
+from orchestrator.till.database import connect, explained, rows, value
+from orchestrator.till.pull import check_node, pull
+from orchestrator.till.push import push
+from orchestrator.till.relay import Relay
+
+log = logger("till.agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one round moved: `sent` changes up, `received` rows down. `pending`: changes not answered yet."""
+
+    sent: int
+    received: int
+    pending: int
+    waiting: int
+    tick: int
+    plan_version: int
+
+    @property
+    def moved(self) -> int:
+        return self.sent + self.received
+
+
+class TillAgent:
+    """Holds the till's file and the relay's connection open between rounds."""
+
+    def __init__(self, settings: TillSettings, world: World, relay: Relay | None = None) -> None:
+        self._settings, self._world = settings, world
+        self._relay = relay or connect_branch(settings.relay.dsn)
+        self._db: apsw.Connection | None = None
+        self._schema_version = -1
+        self._reported: dict[str, Any] = {}
+
+    def round(self) -> Report:
+        """Push, then pull; what one of them raised is raised when both were tried."""
+        db = self._open()
+        with explained(db.filename):
+            self._mend(db)
+            hello = self._relay.hello()
+            check_node(db, hello)
+            failed: list[TillsyncError] = []
+            sent = _tried(failed, lambda: push(db, self._relay, self._world, self._settings, hello))
+            received = _tried(failed, lambda: pull(db, self._relay, self._world, hello))
+            self._purge(db)
+            report = self._report(db, hello, sent, received, failed)
+        if failed:
+            raise failed[0]
+        return report
+
+    def close(self) -> None:
+        """Closes both ends; the next round opens them again."""
+        self._relay.close()
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def _open(self) -> apsw.Connection:
+        if self._db is None:
+            till = self._settings.till
+            db = connect(till.database, busy_ms=till.busy_timeout_ms)
+            try:
+                state.load(db)
+            except BaseException:
+                db.close()
+                raise
+            self._db = db
+        return self._db
+
+    def _mend(self, db: apsw.Connection) -> None:
+        """Triggers that a change of the application's schema removed or came before are made again.
+
+        What was written without them was not captured: that is said, and found by a reconciliation.
+        """
+        version = int(value(db, "PRAGMA main.schema_version"))
+        if version == self._schema_version:
+            return
+        plan = schema.stored_plan(db)
+        gone = schema.drift(db, plan) if plan else []
+        if plan and gone:
+            log.warning("triggers were missing or out of order and are made again", triggers=gone)
+            schema.install(db, plan, self._world)
+        self._schema_version = int(value(db, "PRAGMA main.schema_version"))
+
+    def _purge(self, db: apsw.Connection) -> None:
+        now = state.load(db)
+        oldest = value(db, "SELECT min(seq) FROM tillsync_changelog")
+        if oldest is not None and oldest < now.ack.seq - changelog.KEEP_ENTRIES - changelog.PURGE_ENTRIES:
+            with changelog.settled(db):
+                changelog.purge(db, now.ack)
+
+    def _report(
+        self, db: apsw.Connection, hello: Hello, sent: int, received: int, failed: list[TillsyncError]
+    ) -> Report:
+        now = state.load(db)
+        waiting = int(value(db, "SELECT count(*) FROM tillsync_problem"))
+        report = Report(sent, received, changelog.pending_count(db, now.ack), waiting, now.tick, now.plan_version)
+        body = {
+            "version": __version__,
+            "sqlite": apsw.sqlite_lib_version(),
+            "instance": now.instance,
+            "epoch": now.epoch,
+            "tick": report.tick,
+            "plan_version": report.plan_version,
+            "pending": report.pending,
+            "waiting": report.waiting,
+            "loading": [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE loaded_tick IS NULL")],
+            "pushed": list(now.pushed),
+            "ack": list(now.ack),
+            "errors": [str(e) for e in failed],
+        }
+        if body != self._reported:
+            clock = {"at": self._world.now().isoformat(), "sent": sent, "received": received}
+            try:
+                self._relay.report({**body, **clock})
+                self._reported = body
+            except TillsyncError as e:
+                failed.append(e)
+        return report
+
+
+def _tried(failed: list[TillsyncError], step: Callable[[], int]) -> int:
+    try:
+        return step()
+    except TillsyncError as e:
+        log.warning("failed", error=str(e))
+        failed.append(e)
+        return 0

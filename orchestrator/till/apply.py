@@ -1,0 +1,183 @@
+"""Applying ticks at the till: rows, ack and position in one write transaction, with capture at rest inside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import apsw
+
+from orchestrator.core.changes import ORIGIN
+from orchestrator.core.world import World
+from orchestrator.relay.client import TickHead
+from orchestrator.till import notices, state, waiting
+from orchestrator.till.changelog import has, settled
+from orchestrator.till.database import rows
+from orchestrator.till.lifting import LIFT_BYTES_MIN, lifted
+from orchestrator.till.parts import Piece
+from orchestrator.till.pending import Pending
+from orchestrator.till.puts import put, put_with_care
+from orchestrator.till.state import State
+from orchestrator.till.target import Target, fill
+
+Tick = tuple[TickHead, Sequence[Piece]]
+
+
+@dataclass
+class _Run:
+    """One transaction: what was found at its start, and the pending keys as of the newest ack."""
+
+    db: apsw.Connection
+    at: str
+    pending: Pending
+    loaded: dict[int, bool]
+    waiting: frozenset[str]
+    moved: int = 0
+
+
+def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Tick], world: World) -> int:
+    """Applies ticks in their order, in one transaction. Returns how many rows were put or cut.
+
+    A crash at any point leaves all of it or nothing. Whatever the application writes meanwhile waits for the commit
+    and is captured: no other connection ever sees that capture rests.
+    """
+    with settled(db):
+        state.set_applying(db, True)
+        world.crash("apply.begun")
+        now = state.load(db)
+        loaded = {s: tick is not None for s, tick in rows(db, "SELECT stream, loaded_tick FROM tillsync_stream")}
+        run = _Run(db, world.now().isoformat(), Pending(db, now.ack), loaded, waiting.tables(db))
+        with lifted(db, _heavy(targets, ticks)):
+            for head, found in ticks:
+                before, now = now, take_ack(db, now, head)
+                if before.ack != now.ack:
+                    run.pending = Pending(db, now.ack)
+                _apply_tick(run, targets, head, found)
+                world.crash("apply.tick")
+            _try_again(run, targets, ticks[0][0].n, ticks[-1][0].n)
+        state.set_applying(db, False)
+        world.crash("apply.rows")
+    world.crash("apply.committed")
+    return run.moved
+
+
+def take_ack(db: apsw.Connection, now: State, head: TickHead) -> State:
+    """What central has answered, and whether it must be sent again. Also moves the till to this tick."""
+    ack, pushed, resend = now.ack, now.pushed, now.resend
+    is_new_epoch = head.epoch != now.epoch
+    if has(db, head.ack):
+        if head.ack.seq > ack.seq or is_new_epoch:
+            ack = head.ack
+        if is_new_epoch and ack.seq < pushed.seq:
+            # Central lost what came after; the relay may have purged it since.
+            resend = resend or ack
+    else:
+        # Central speaks of a history that this file does not have: it was restored from a backup.
+        resend = resend or ack
+        if is_new_epoch:
+            ack = pushed = resend = ORIGIN
+    if head.gap:
+        resend = resend or ack
+    state.set_ack(db, ack)
+    state.set_pushed(db, pushed)
+    state.set_resend(db, resend)
+    state.set_tick(db, head.epoch, head.n, head.token)
+    return state.load(db)
+
+
+def _apply_tick(run: _Run, targets: Mapping[str, Target], head: TickHead, found: Sequence[Piece]) -> None:
+    changes: dict[str, list[Piece]] = {}
+    snapshots: dict[str, list[Piece]] = {}
+    for piece in found:
+        is_loaded = run.loaded.get(piece.stream)
+        name = piece.layout.target.table.name
+        if piece.kind == "echo" or (piece.kind == "delta" and is_loaded):
+            changes.setdefault(name, []).append(piece)
+        elif piece.kind == "snapshot" and is_loaded is False:
+            snapshots.setdefault(name, []).append(piece)
+    for name, target in targets.items():
+        if name in changes or name in snapshots:
+            _apply_table(run, target, snapshots.get(name, []), changes.get(name, []), head.n)
+    for stream in {p.stream for pieces in snapshots.values() for p in pieces}:
+        run.db.execute("UPDATE tillsync_stream SET loaded_tick = ? WHERE stream = ?", (head.n, stream))
+        run.loaded[stream] = True
+
+
+def _apply_table(run: _Run, target: Target, snapshot: list[Piece], changes: list[Piece], tick: int) -> None:
+    """One table in one tick: first what goes, then what comes, so that a value handed on is free."""
+    db, pending = run.db, run.pending.of(target)
+    is_noticed = target.table.notice is not None and _notice(run, target, snapshot, changes)
+    if target.table.name in run.waiting:
+        for piece in changes:
+            waiting.forget(db, target, piece.keys())
+    if snapshot:
+        waiting.forget_all(db, target)
+        _cut_strangers(db, target, snapshot, pending=pending)
+    for piece in changes:
+        run.moved += len(piece.cuts())
+        _cut(db, target, piece, pending=pending)
+    for piece in (*snapshot, *changes):
+        arrived = piece.puts()
+        run.moved += len(arrived)
+        put(db, piece.layout, arrived, pending=pending, tick=tick, at=run.at)
+    if is_noticed:
+        notices.collect(db, target, tick, run.at)
+
+
+def _notice(run: _Run, target: Target, snapshot: list[Piece], changes: list[Piece]) -> bool:
+    """Notes the rows that are about to change. A first load is no news: an empty table gives no notices."""
+    if snapshot and not _has_rows(run.db, target):
+        return False
+    notices.start(run.db, target)
+    if snapshot:
+        notices.touch_all(run.db, target)
+    for piece in (*snapshot, *changes):
+        notices.touch(run.db, target, piece.keys())
+    notices.remember(run.db, target)
+    return True
+
+
+def _cut(db: apsw.Connection, target: Target, piece: Piece, *, pending: bool) -> None:
+    keys = piece.cuts()
+    if keys:
+        bound = [f"?{i}" for i in range(1, len(target.key) + 1)]
+        unless = target.unless_pending(bound, pending)
+        db.executemany(fill("cut", table=target.name, is_key=target.is_key("", bound), unless_pending=unless), keys)
+
+
+def _cut_strangers(db: apsw.Connection, target: Target, snapshot: list[Piece], *, pending: bool) -> None:
+    if not _has_rows(db, target):
+        return
+    members = target.temp("members")
+    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {members} ({target.key_declaration()})")
+    db.execute(f"DELETE FROM temp.{members}")
+    places = range(1, len(target.key) + 1)
+    bound = ", ".join(f"?{i}" for i in places)
+    for piece in snapshot:
+        db.executemany(f"INSERT OR IGNORE INTO temp.{members} VALUES ({bound})", piece.keys())
+    own_key = [f"{target.name}.{k}" for k in target.quoted_key]
+    is_member = " AND ".join(f"m.k{i} = {k}" for i, k in zip(places, own_key, strict=True))
+    unless = target.unless_pending(own_key, pending)
+    db.execute(fill("cut_strangers", table=target.name, members=members, is_member=is_member, unless_pending=unless))
+    db.execute(f"DELETE FROM temp.{members}")
+
+
+def _try_again(run: _Run, targets: Mapping[str, Target], first: int, last: int) -> None:
+    """Rows that have waited since earlier applies: what was in their way may be gone."""
+    for name in run.waiting & targets.keys():
+        target = targets[name]
+        for found, bodies in waiting.before(run.db, target, first):
+            put_with_care(run.db, found, bodies, pending=run.pending.of(target), tick=last, at=run.at)
+
+
+def _heavy(targets: Mapping[str, Target], ticks: Sequence[Tick]) -> list[Target]:
+    """The tables that get so many rows that their triggers are better lifted."""
+    sizes = Counter[str]()
+    for piece in (p for _, found in ticks for p in found):
+        sizes[piece.layout.target.table.name] += piece.size
+    return [targets[name] for name, size in sizes.items() if size >= LIFT_BYTES_MIN]
+
+
+def _has_rows(db: apsw.Connection, target: Target) -> bool:
+    return bool(rows(db, f"SELECT 1 FROM {target.name} LIMIT 1"))

@@ -1,0 +1,147 @@
+"""Pulling: from the relay's ticks to the till's rows. Streams are loaded by snapshots that pass in the ticks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+
+from orchestrator.core import plan as plans
+from orchestrator.core.world import World
+from orchestrator.errors import ConfigError, PersonMustDecide
+from orchestrator.relay.client import Hello, TickHead
+from orchestrator.till import schema, state
+from orchestrator.till.apply import Tick, apply
+from orchestrator.till.changelog import settled
+from orchestrator.till.database import rows
+from orchestrator.till.parts import decode_early, pieces
+from orchestrator.till.relay import Relay
+from orchestrator.till.target import Target
+from orchestrator.till.targets import targets_of
+
+TICKS_MAX = 500
+"""Ticks asked for at once; the relay also bounds them by bytes."""
+
+ROWS_BYTES_MAX = 256 * 1024
+"""Ticks are applied together up to about so many bytes, so that a till that was away does not sync for each of them."""
+
+
+def pull(db: apsw.Connection, relay: Relay, world: World, hello: Hello | None = None) -> int:
+    """Brings the till up to the relay's newest tick. Returns how many rows were put or cut, and 1 for a new plan.
+
+    Returns early, having asked for snapshots, where the till cannot go on without them.
+    """
+    hello = hello or relay.hello()
+    check_node(db, hello)
+    moved = 0
+    now = state.load(db)
+    if hello.plan_version > now.plan_version:
+        moved += _take_plan(db, relay, world)
+    _subscribe(db, hello)
+    if now.tick and not _is_on_course(relay, hello, now):
+        _start_over(db)
+    return moved + _follow(db, relay, world, hello)
+
+
+def check_node(db: apsw.Connection, hello: Hello) -> None:
+    """The relay's account and the till's file must mean the same node. Raises PersonMustDecide TS-521."""
+    mine = state.load(db).node
+    if mine is not None and mine != hello.node:
+        raise PersonMustDecide(
+            "TS-521",
+            f"{db.filename} belongs to node {mine}, the relay's account to {hello.node}",
+            hint="put the account of the node into the till's settings, or register this till as itself",
+        )
+
+
+def _take_plan(db: apsw.Connection, relay: Relay, world: World) -> int:
+    body = relay.plan()
+    if body is None:
+        return 0
+    schema.install(db, plans.decode(body), world)
+    world.crash("pull.plan")
+    return 1
+
+
+def _subscribe(db: apsw.Connection, hello: Hello) -> None:
+    """Streams that are new need a snapshot. Rows of those that are gone stay until their successor's snapshot."""
+    have = {s for (s,) in rows(db, "SELECT stream FROM tillsync_stream")}
+    want = dict(hello.streams)
+    if have == want.keys():
+        return
+    with settled(db):
+        db.executemany("DELETE FROM tillsync_stream WHERE stream = ?", [(s,) for s in have - want.keys()])
+        new = [(s, channel) for s, channel in want.items() if s not in have]
+        db.executemany("INSERT INTO tillsync_stream (stream, channel) VALUES (?, ?)", new)
+
+
+def _is_on_course(relay: Relay, hello: Hello, now: state.State) -> bool:
+    """Whether the till's last tick is one of this relay's, and of its epoch."""
+    if hello.epoch != now.epoch:
+        return False
+    return (now.tick, now.token) == (hello.top_n, hello.top_token) or relay.knows(now.tick, now.token)
+
+
+def _start_over(db: apsw.Connection) -> None:
+    """The till's history and the relay's have parted: every stream needs a snapshot again. The epoch stays as it is,
+    because the first tick of another one has more to settle."""
+    with settled(db):
+        db.execute("UPDATE tillsync_stream SET loaded_tick = NULL")
+        db.execute("UPDATE tillsync_state SET tick = 0, token = 0")
+
+
+def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello) -> int:
+    moved = 0
+    targets: dict[str, Target] | None = None
+    while True:
+        unloaded = [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE loaded_tick IS NULL")]
+        now = state.load(db)
+        if now.tick >= hello.top_n and not unloaded:
+            return moved
+        after = _start(relay, hello, now, unloaded)
+        fetched = relay.pull(after, unloaded, TICKS_MAX) if after is not None else []
+        world.crash("pull.fetched")
+        if not fetched:
+            return moved
+        if any(head.plan_version > now.plan_version for head, _ in fetched):
+            moved, targets = moved + _take_plan(db, relay, world), None
+            _refuse_to_guess(state.load(db).plan_version, [head for head, _ in fetched])
+        targets = targets if targets is not None else targets_of(db)
+        for group in _groups([(head, pieces(parts, targets)) for head, parts in fetched]):
+            decode_early(group)
+            moved += apply(db, targets, group, world)
+
+
+def _refuse_to_guess(have: int, heads: Sequence[TickHead]) -> None:
+    newest = max(h.plan_version for h in heads)
+    if have < newest:
+        raise ConfigError(
+            "TS-531", f"a tick has plan {newest}, the relay's newest plan is {have}", hint="look at central"
+        )
+
+
+def _start(relay: Relay, hello: Hello, now: state.State, unloaded: Sequence[int]) -> int | None:
+    """The tick after which to pull; None where snapshots have to be waited for. Asks for those that are missing."""
+    if not unloaded:
+        return now.tick or hello.top_n - 1  # a till that takes no streams begins with the newest tick: its ack
+    have = relay.snapshots()
+    missing = [s for s in unloaded if have.get(s, 0) <= now.tick]
+    if missing:
+        relay.want_snapshot(missing)
+    if now.tick:
+        return now.tick if hello.top_n > now.tick else None
+    return None if missing else min(have[s] for s in unloaded) - 1
+
+
+def _groups(ticks: Sequence[Tick]) -> list[list[Tick]]:
+    """Ticks that are applied in one transaction: a large one alone, small ones together."""
+    groups: list[list[Tick]] = []
+    size = 0
+    for tick in ticks:
+        own = sum(p.size for p in tick[1])
+        if not groups or size + own > ROWS_BYTES_MAX:
+            groups.append([])
+            size = 0
+        groups[-1].append(tick)
+        size += own
+    return groups

@@ -1,0 +1,87 @@
+"""When the relay's newest upload is not the till's: a lost mark, a relay that lost its tail, or a restored till."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import apsw
+
+from orchestrator.core import wire
+from orchestrator.core.changes import ORIGIN, Position, Shape, decode_upload
+from orchestrator.core.world import World
+from orchestrator.relay.client import UploadPart
+from orchestrator.till import changelog, state
+from orchestrator.till.changelog import settled
+from orchestrator.till.puts import put
+from orchestrator.till.relay import Relay
+from orchestrator.till.target import Target, fill, layout
+from orchestrator.till.targets import targets_of
+
+Keys = set[tuple[Any, ...]]
+
+
+def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) -> None:
+    """Brings `pushed` in line with `top`, the end of the newest upload that the relay has of this till.
+
+    Where that is a position of this file, only the mark moves. Otherwise the file was restored from a backup: what it
+    had sent of `up` tables since then is put back from the relay (rows of `both` tables come back with the ticks), and
+    everything after the newest upload that this file knows is sent again; central knows each position.
+    """
+    if top == ORIGIN or changelog.has(db, top):
+        with settled(db):
+            now = state.load(db)
+            state.set_pushed(db, now.ack if top == ORIGIN else top)
+        return
+    sent = list(relay.uploads())
+    world.crash("restored.fetched")
+    complete = {p.uid for p in sent if p.last}
+    with settled(db):
+        now = state.load(db)
+        fresh = changelog.pending_keys(db, now.pushed)
+        targets = targets_of(db)
+        # Capture rests for what the relay has whole: central gets it, or has it. The rest never left: capture it anew.
+        state.set_applying(db, True)
+        _put_back(db, (p for p in sent if p.uid in complete), targets, fresh, world)
+        state.set_applying(db, False)
+        _put_back(db, (p for p in sent if p.uid not in complete), targets, fresh, world)
+        ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]
+        state.set_pushed(db, max([*ends, now.ack], key=lambda p: p.seq))
+        world.crash("restored.put")
+
+
+def _put_back(
+    db: apsw.Connection,
+    parts: Iterable[UploadPart],
+    targets: Mapping[str, Target],
+    fresh: Mapping[str, Keys],
+    world: World,
+) -> None:
+    at = world.now().isoformat()
+    for part in parts:
+        upload = decode_upload(wire.unpack(part.frame))
+        for seq, nonce, number, _, old, new in upload.changes:
+            shape = upload.shapes[number]
+            target = targets.get(shape.table)
+            if target is None or target.channel.direction != "up" or changelog.has(db, Position(seq, nonce)):
+                continue
+            keys = {tuple(image[p] for p in _key_places(shape)) for image in (old, new) if image is not None}
+            if not keys & fresh.get(shape.table, set()):
+                _redo(db, target, shape, old, new, at)
+
+
+def _redo(db: apsw.Connection, target: Target, shape: Shape, old: Any, new: Any, at: str) -> None:
+    found = layout(target, shape.columns)
+    if not found.is_complete:
+        return
+    bound = [f"?{i}" for i in range(1, len(target.key) + 1)]
+    places = _key_places(shape)
+    if old is not None and (new is None or [old[p] for p in places] != [new[p] for p in places]):
+        sql = fill("cut", table=target.name, is_key=target.is_key("", bound), unless_pending="")
+        db.execute(sql, [old[p] for p in places])
+    if new is not None:
+        put(db, found, [[new[p] for p in found.places]], pending=False, tick=0, at=at)
+
+
+def _key_places(shape: Shape) -> list[int]:
+    return [shape.columns.index(k) for k in shape.key]

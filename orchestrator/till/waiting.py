@@ -1,0 +1,52 @@
+"""Rows of central's that could not be put. They wait in tillsync_problem and are tried again with each apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from orchestrator.till.database import rows
+from orchestrator.till.target import Layout, Target, fill, layout
+
+_Body = tuple[tuple[str, ...], tuple[Any, ...]]
+
+
+def label(key: Sequence[Any]) -> str:
+    """A key as it is shown and compared: JSON."""
+    return msgspec.json.encode(key).decode()
+
+
+def tables(db: apsw.Connection) -> frozenset[str]:
+    """Central's names of the tables that have rows waiting."""
+    return frozenset(t for (t,) in rows(db, "SELECT DISTINCT central FROM tillsync_problem WHERE kind = 'waiting'"))
+
+
+def add(db: apsw.Connection, found: Layout, row: Sequence[Any], reason: str, tick: int, at: str) -> None:
+    """Keeps a row, in place of an older one of the same key."""
+    key = label([row[p] for p in found.key_places])
+    body = msgspec.msgpack.encode(([c.name for c in found.columns], list(row)))
+    db.execute(fill("problem"), (found.target.table.name, key, reason, body, tick, at))
+
+
+def forget(db: apsw.Connection, target: Target, keys: Iterable[Sequence[Any]]) -> None:
+    """Something newer came for these keys."""
+    sql = "DELETE FROM tillsync_problem WHERE central = ? AND key = ? AND kind = 'waiting'"
+    db.executemany(sql, [(target.table.name, label(key)) for key in keys])
+
+
+def forget_all(db: apsw.Connection, target: Target) -> None:
+    db.execute("DELETE FROM tillsync_problem WHERE central = ? AND kind = 'waiting'", (target.table.name,))
+
+
+def before(db: apsw.Connection, target: Target, tick: int) -> list[tuple[Layout, list[Sequence[Any]]]]:
+    """Rows that wait since before a tick, by the columns that they came with."""
+    found: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
+    sql = "SELECT body FROM tillsync_problem WHERE central = ? AND kind = 'waiting' AND tick < ?"
+    for (body,) in rows(db, sql, (target.table.name, tick)):
+        columns, values = msgspec.msgpack.decode(body, type=_Body)
+        found.setdefault(columns, []).append(values)
+    layouts = [(layout(target, columns), bodies) for columns, bodies in found.items()]
+    return [(known, [[v[p] for p in known.places] for v in bodies]) for known, bodies in layouts if known.is_complete]
