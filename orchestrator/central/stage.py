@@ -184,11 +184,10 @@ def _converted(f: Field, column: Sequence[object]) -> Sequence[object]:
 
 def _check(shape: Shape, changes: Sequence[tuple[int, int, str, Any, Any]]) -> None:
     width = len(shape.columns)
-    images = {"I": (False, True), "U": (True, True), "D": (True, False)}
+    images = {"I": (None, width), "U": (width, width), "D": (width, None)}
     for seq, nonce, op, old, new in changes:
-        fits = (old is None or len(old) == width) and (new is None or len(new) == width)
-        fits = fits and 0 < seq < SEQ_MAX and -NONCE_MAX <= nonce < NONCE_MAX
-        if not fits or images.get(op) != (old is not None, new is not None):
+        given = (None if old is None else len(old), None if new is None else len(new))
+        if images.get(op) != given or not 0 < seq < SEQ_MAX or not -NONCE_MAX <= nonce < NONCE_MAX:
             raise TillsyncError(
                 "TS-310", f"a change of {shape.table} does not fit its shape", hint="look at its sender"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -75,11 +75,11 @@ class Unit:
     constants: tuple[Constant, ...]
     rules: Rules
 
-    @property
+    @cached_property
     def keys(self) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if f.is_key)
 
-    @property
+    @cached_property
     def values(self) -> tuple[Field, ...]:
         return tuple(f for f in self.fields if not f.is_key)
 
@@ -137,10 +137,8 @@ class Unit:
             "t_c": comma(sql.SQL("t.{} AS {}").format(_name(f.name), sql.Identifier(f"c{f.place}")) for f in each),
             "outcome": comma(_outcome(f) for f in each),
             "judged": comma(_judged(f) for f in each),
-            "mask": _joined((_bit(f) for f in self.values), " || ", "''"),
-            "n_o": comma(f.differs("n", "o") for f in each),
-            "c_o": comma(f.differs("c", "o") for f in each),
-            "n_c": comma(f.differs("n", "c") for f in each),
+            "mask": _digits(self.values, "v", "c"),
+            **{f"{a}_{b}": _digits(each, a, b) for a, b in ("no", "co", "nc")},
         }
 
     def _judgement(self) -> dict[str, Piece]:
@@ -188,6 +186,11 @@ class Unit:
         """`SET` for the columns that a mask names."""
         changed = (f for f, bit in zip(self.values, mask, strict=True) if bit == "1")
         return comma(sql.SQL("{} = {}").format(_name(f.name), f.at("v")) for f in changed)
+
+    def key_of(self, image: Sequence[str | None]) -> dict[str, str | None]:
+        """The row's whole key out of an image of texts."""
+        found = {c.name: c.text for c in self.constants} | {f.name: image[f.place] for f in self.keys}
+        return {name: found[name] for name in self.table.key}
 
     def placeholders(self) -> Piece:
         """Parameters k0, k1.. for the values of the whole key, given as text."""
@@ -265,8 +268,10 @@ def _judged(f: Field) -> Piece:
     )
 
 
-def _bit(f: Field) -> Piece:
-    return sql.SQL("CASE WHEN {} THEN '1' ELSE '0' END").format(f.differs("v", "c"))
+def _digits(fields: Iterable[Field], one: str, other: str) -> Piece:
+    """A text with a 1 for each field whose two values differ, else a 0."""
+    digits = (sql.SQL("CASE WHEN {} THEN '1' ELSE '0' END").format(f.differs(one, other)) for f in fields)
+    return _joined(digits, " || ", "''")
 
 
 def _name_if_changed(f: Field) -> Piece:

@@ -157,10 +157,10 @@ SELECT s.at, s.nonce, s.had, s.has, s.there, {s_n}, {s_o}, {s_c}, {outcome},
   FROM (SELECT s.*, t.{one_key} IS NOT NULL AS there, {t_c} FROM {stage} s LEFT JOIN {target} t ON {match}) s
 
 -- name: contested
--- rows that a policy must judge, as text, with what differs from what: new from old, central from old, new from central
-SELECT s.at, s.nonce, s.had, s.has, s.there, {key_json} AS key,
-       ARRAY[{n_text}]::text[] AS n, ARRAY[{o_text}]::text[] AS o, ARRAY[{c_text}]::text[] AS c,
-       ARRAY[{n_o}]::boolean[] AS n_o, ARRAY[{c_o}]::boolean[] AS c_o, ARRAY[{n_c}]::boolean[] AS n_c
+-- rows that a policy must judge, as text, with what differs from what, a digit per field: new from old, central from old,
+-- new from central
+SELECT s.at, s.nonce, s.had, s.has, s.there,
+       ARRAY[{n_text}]::text[] AS n, ARRAY[{o_text}]::text[] AS o, ARRAY[{c_text}]::text[] AS c, {n_o}, {c_o}, {n_c}
   FROM {work} s WHERE s.action = '?' ORDER BY s.at LIMIT %(rows_max)s
 
 -- name: judge
