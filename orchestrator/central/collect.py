@@ -8,14 +8,12 @@ fetched again), the applied position (it follows straight on), and the ledger of
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Protocol
 
-import msgspec
 import psycopg
 from psycopg.rows import dict_row
 
@@ -25,13 +23,13 @@ from orchestrator.central import parked
 from orchestrator.central import unit as units
 from orchestrator.central.facts import Facts
 from orchestrator.central.faults import AGAIN
+from orchestrator.central.group import Group, Positions, by_shape, spooled
 from orchestrator.central.merge import Sender
 from orchestrator.central.settle import Settled, settle
 from orchestrator.central.spool import Spool
 from orchestrator.central.stage import Stage
 from orchestrator.central.unit import Unit
-from orchestrator.core import wire
-from orchestrator.core.changes import Position, Shape, decode_upload
+from orchestrator.core.changes import Position, Shape
 from orchestrator.core.plan import Plan
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError, Unreachable
@@ -62,17 +60,6 @@ class Collected:
     parked: int = 0
     gaps: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Group:
-    """A complete upload group with its frames in a spool."""
-
-    node: str
-    uid: int
-    prev: Position
-    end: Position
-    spool: Spool
 
 
 class Collector:
@@ -109,7 +96,7 @@ class Collector:
                 hint="register it with `tillsync branch add`, or drop its uploads",
             )
         with Spool() as spool:
-            prev, end = _spooled(node, parts, spool)
+            prev, end = spooled(node, parts, spool)
             self._world.crash("collect.fetched")
             done = self._attempted(Group(node, uid, prev, end, spool))
         self._world.crash("collect.committed")
@@ -143,18 +130,15 @@ class Collector:
         return done
 
     def _taken(self, group: Group) -> Collected:
-        """Merge a group together with its marks; `straight` spares the look at each position."""
-        standing = self._row("standing", node=group.node, uid=group.uid, **_ends(group))
+        """The group and its marks; `straight` spares the look at each position."""
+        self._row("lock_node", node=group.node)
+        standing = self._row("standing", node=group.node, uid=group.uid, **group.ends)
         if standing["taken"]:
             return Collected(moved=1)
         if not standing["prev_known"]:
             self._conn.execute(assets.query("central/merge.note_gap"), {"node": group.node})
             return Collected(gaps=(group.node,))
-        if (
-            self._conn.execute(assets.query("central/merge.take"), {"node": group.node, "uid": group.uid}).fetchone()
-            is None
-        ):
-            return Collected(moved=1)  # another collector was quicker
+        self._conn.execute(assets.query("central/merge.take"), {"node": group.node, "uid": group.uid})
         applied = Position(standing["seq"], standing["nonce"])
         straight = standing["straight"] and applied == group.prev
         positions, done = self._merged(group, straight)
@@ -179,7 +163,7 @@ class Collector:
         positions, done = Positions(), Collected(moved=1)
         stage = self._stage(group.node)
         for _, _, frame in group.spool.parts():
-            for shape, changes in _by_shape(frame, group, positions):
+            for shape, changes in by_shape(frame, group, positions):
                 if not stage.takes(shape):
                     done = added(done, settle(self._conn, stage, rank, sender, None if straight else positions.range))
                     stage = self._stage(group.node, follows=True)
@@ -216,40 +200,15 @@ class Collector:
         return row
 
 
-class Positions:
-    """The positions of a group's changes, kept small: two machine words for each."""
-
-    def __init__(self) -> None:
-        self._seqs, self._nonces = array("q"), array("q")
-
-    @property
-    def range(self) -> tuple[int, int]:
-        return (min(self._seqs), max(self._seqs)) if self._seqs else (0, 0)
-
-    def add(self, changes: Iterable[tuple[Any, ...]]) -> None:
-        for change in changes:
-            self._seqs.append(change[0])
-            self._nonces.append(change[1])
-
-    def note(self, conn: psycopg.Connection, group: Group) -> None:
-        """Enter them in the ledger, with the group's end, which may be the position of no change."""
-        if group.end != group.prev and (not self._seqs or (self._seqs[-1], self._nonces[-1]) != group.end):
-            self.add([group.end])
-        if self._seqs:
-            first, last = self.range
-            given = {"node": group.node, "uid": group.uid, "first": first, "last": last}
-            arrays = {"seqs": _literal(self._seqs), "nonces": _literal(self._nonces)}
-            conn.execute(assets.query("central/merge.note_inbound"), given | arrays)
-
-
 def collect(conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World) -> Collected:
-    """Merge every complete group that waits in the relay, and try parked changes again where they are due.
+    """Every complete group that waits in the relay is merged; parked changes that are due are tried again.
 
     `conn` is a connection to central in autocommit mode; each group is one transaction. Raises TillsyncError for what
     is nobody's row: a login, a right, a disk, a table that is gone. Nothing is parked then.
     """
     done = Collector(conn, relay, plan, world).run()
-    released = parked.retry(conn, plan)
+    with translated(place_of(conn.info.dsn)):
+        released = parked.retry(conn, plan)
     return replace(done, moved=done.moved + released, merged=done.merged + released)
 
 
@@ -260,49 +219,3 @@ def added(one: Collected, other: Collected | Settled) -> Collected:
         return replace(one, **sums)
     gaps = tuple(dict.fromkeys(one.gaps + other.gaps))
     return replace(one, **sums, moved=one.moved + other.moved, gaps=gaps, refused={**one.refused, **other.refused})
-
-
-def _spooled(node: str, parts: Iterable[FetchedUpload], spool: Spool) -> tuple[Position, Position]:
-    """Put a group's frames in the spool. Raises TS-310 where parts are missing or do not belong together."""
-    ends: set[tuple[Position, Position]] = set()
-    last = False
-    for place, fetched in enumerate(parts):
-        part = fetched.part
-        if part.part != place or last:
-            raise TillsyncError(
-                "TS-310", f"an upload of {node} has part {part.part} where {place} belongs", hint="look at its sender"
-            )
-        ends.add((part.prev, part.end))
-        last = part.last
-        spool.add((node, "upload"), part.frame)
-    if not last or len(ends) != 1:
-        raise TillsyncError("TS-310", f"an upload of {node} is not whole", hint="look at its sender")
-    return ends.pop()
-
-
-def _by_shape(frame: bytes, group: Group, positions: Positions) -> Iterator[tuple[Shape, list[tuple[Any, ...]]]]:
-    """The changes (seq, nonce, op, old, new) of a part, by shape in the order of their first change."""
-    try:
-        upload = decode_upload(wire.unpack(frame))
-        positions.add(upload.changes)
-        found: dict[int, list[tuple[Any, ...]]] = {}
-        for seq, nonce, shape, op, old, new in upload.changes:
-            found.setdefault(shape, []).append((seq, nonce, op, old, new))
-        yield from ((upload.shapes[index], changes) for index, changes in found.items())
-    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError, OverflowError) as e:
-        raise TillsyncError(
-            "TS-310", f"an upload of {group.node} cannot be read: {e}", hint="look at its sender"
-        ) from e
-
-
-def _ends(group: Group) -> dict[str, int]:
-    return {
-        "prev_seq": group.prev.seq,
-        "prev_nonce": group.prev.nonce,
-        "end_seq": group.end.seq,
-        "end_nonce": group.end.nonce,
-    }
-
-
-def _literal(numbers: array[int]) -> str:
-    return "{" + ",".join(map(str, numbers)) + "}"

@@ -24,6 +24,7 @@ from orchestrator.policies.contest import Cell, Choice, Judges, Policy, Winner
 
 
 def make(spec: PolicySpec, fallback: Policy) -> Policy:
+    """The policy over the states of `spec`, in their order."""
     rank = {state: place for place, state in enumerate(spec.states)}
 
     def cell(c: Cell) -> Choice:

@@ -38,6 +38,10 @@ SELECT DISTINCT cn.nspname || '.' || c.relname AS child, pn.nspname || '.' || p.
 -- name: node
 SELECT node, params, state FROM tillsync.node WHERE node = %(node)s
 
+-- name: lock_node
+-- one collector at a time may decide what is new of a node
+SELECT node FROM tillsync.node WHERE node = %(node)s FOR NO KEY UPDATE
+
 -- name: standing
 -- where a node's history stands, seen from a group of its changes: is the group taken, are its ends known
 WITH given (name, seq, nonce) AS (
@@ -61,7 +65,7 @@ INSERT INTO tillsync.gap AS g (node) VALUES (%(node)s)
 ON CONFLICT (node) DO UPDATE SET xid = excluded.xid, at = excluded.at WHERE g.at < clock_timestamp() - interval '10 seconds'
 
 -- name: take
-INSERT INTO tillsync.taken (node, uid) VALUES (%(node)s, %(uid)s) ON CONFLICT DO NOTHING RETURNING uid
+INSERT INTO tillsync.taken (node, uid) VALUES (%(node)s, %(uid)s)
 
 -- name: note_applied
 INSERT INTO tillsync.applied (node, seq, nonce, straight) VALUES (%(node)s, %(seq)s, %(nonce)s, %(straight)s)
