@@ -180,9 +180,8 @@ INSERT INTO tillsync.conflict (node, uid, seq, nonce, tab, key, policy, columns,
 VALUES (%(node)s, %(uid)s, %(seq)s, %(nonce)s, %(tab)s, %(key)s, %(policy)s, %(columns)s, %(base)s, %(theirs)s, %(ours)s, %(outcome)s, %(winner)s)
 
 -- name: forget_conflict
--- of a change that was parked after all; only what this very transaction recorded
-DELETE FROM tillsync.conflict
- WHERE node = %(node)s AND uid = %(uid)s AND tab = %(tab)s AND seq = %(seq)s AND xmin = pg_current_xact_id()::xid
+-- of a change that was parked after all
+DELETE FROM tillsync.conflict WHERE node = %(node)s AND uid = %(uid)s AND tab = %(tab)s AND seq = %(seq)s
 
 -- name: places
 SELECT s.at FROM {work} s WHERE s.action = ANY (%(actions)s) ORDER BY s.at

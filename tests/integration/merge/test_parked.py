@@ -172,6 +172,21 @@ def test_a_sum_that_the_column_cannot_hold_is_parked_without_a_conflict(office: 
     ]
 
 
+def test_a_judged_row_that_is_parked_after_all_is_no_conflict_until_it_comes_in(open_office: Callable[..., Office]) -> None:
+    office = open_office("branch_wins")
+    office.run("INSERT INTO contact (id, name, city) VALUES ('c1', 'Ann', 'Lima')")
+    till = office.till()
+    till.update("contact", {"id": "c1", "name": "Ann", "city": "Rome"}, name="bad", city="Oslo")
+    till.push()
+    done = office.collect()
+    assert (done.parked, done.conflicts) == (1, 0)
+    assert office.rows("SELECT FROM tillsync.conflict") == []
+    office.run("ALTER TABLE contact DROP CONSTRAINT contact_name_check")
+    office.collect()
+    assert office.rows("SELECT name, city FROM contact") == [("bad", "Oslo")]
+    assert office.rows("SELECT columns, winner FROM tillsync.conflict") == [(["city"], "till")]
+
+
 def test_unique_values_handed_on_within_an_upload_go_in(office: Office) -> None:
     till = office.till()
     till.insert("contact", id="c1", name="Ann", email="a@x")
