@@ -172,7 +172,9 @@ def test_a_sum_that_the_column_cannot_hold_is_parked_without_a_conflict(office: 
     ]
 
 
-def test_a_judged_row_that_is_parked_after_all_is_no_conflict_until_it_comes_in(open_office: Callable[..., Office]) -> None:
+def test_a_judged_row_that_is_parked_after_all_is_no_conflict_until_it_comes_in(
+    open_office: Callable[..., Office],
+) -> None:
     office = open_office("branch_wins")
     office.run("INSERT INTO contact (id, name, city) VALUES ('c1', 'Ann', 'Lima')")
     till = office.till()
