@@ -133,6 +133,8 @@ def decode(body: bytes | str) -> Plan:
         raise ConfigError("TS-120", f"the published plan cannot be read: {e}", hint="upgrade this node") from e
     if plan.format > FORMAT:
         raise ConfigError(
-            "TS-120", f"the published plan has format {plan.format}, this version knows {FORMAT}", hint="upgrade this node"
+            "TS-120",
+            f"the published plan has format {plan.format}, this version knows {FORMAT}",
+            hint="upgrade this node",
         )
     return plan

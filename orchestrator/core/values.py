@@ -75,7 +75,9 @@ def to_text(column: Column) -> Callable[[Value], str | None]:
 
     Raises RowFault TS-610 for a value that has no such text; what PostgreSQL itself refuses is its to say.
     """
-    return {"int": _int_text, "float": _float_text, "bool": _bool_text, "bytes": _bytes_text}.get(column.kind, _any_text)
+    return {"int": _int_text, "float": _float_text, "bool": _bool_text, "bytes": _bytes_text}.get(
+        column.kind, _any_text
+    )
 
 
 def _any_text(v: Value) -> str | None:

@@ -24,7 +24,9 @@ _LEVEL = 1
 def pack(body: bytes) -> bytes:
     """Frame a body of at most BODY_BYTES_MAX bytes."""
     if len(body) > BODY_BYTES_MAX:
-        raise TillsyncError("TS-601", f"a part of {len(body)} bytes is over the limit of {BODY_BYTES_MAX}", hint="lower part_rows_max")
+        raise TillsyncError(
+            "TS-601", f"a part of {len(body)} bytes is over the limit of {BODY_BYTES_MAX}", hint="lower part_rows_max"
+        )
     return _HEAD.pack(MAGIC, zlib.crc32(body), len(body)) + zstandard.ZstdCompressor(level=_LEVEL).compress(body)
 
 
@@ -36,9 +38,13 @@ def unpack(frame: bytes) -> bytes:
     if magic != MAGIC:
         raise TillsyncError("TS-602", "a part has an unknown format", hint="upgrade this node")
     if length > BODY_BYTES_MAX:
-        raise TillsyncError("TS-602", f"a part claims {length} bytes, over the limit of {BODY_BYTES_MAX}", hint="look at its sender")
+        raise TillsyncError(
+            "TS-602", f"a part claims {length} bytes, over the limit of {BODY_BYTES_MAX}", hint="look at its sender"
+        )
     try:
-        body = zstandard.ZstdDecompressor().decompress(frame[_HEAD.size :], max_output_size=length, allow_extra_data=False)
+        body = zstandard.ZstdDecompressor().decompress(
+            frame[_HEAD.size :], max_output_size=length, allow_extra_data=False
+        )
     except zstandard.ZstdError as e:
         raise TillsyncError("TS-602", f"a part does not decompress: {e}", hint="look at its sender") from e
     if len(body) != length or zlib.crc32(body) != crc:

@@ -8,7 +8,7 @@ from typing import Any
 
 import apsw
 
-from orchestrator import __version__
+from orchestrator import __version__, postgres
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
@@ -44,7 +44,7 @@ class TillAgent:
 
     def __init__(self, settings: TillSettings, world: World, relay: Relay | None = None) -> None:
         self._settings, self._world = settings, world
-        self._relay = relay or connect_branch(settings.relay.dsn)
+        self._relay = relay or connect_branch(postgres.conninfo(settings.relay))
         self._db: apsw.Connection | None = None
         self._schema_version = -1
         self._reported: dict[str, Any] = {}

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apsw
 
 from orchestrator.core.changes import ORIGIN
 from orchestrator.core.world import World
 from orchestrator.relay.client import TickHead
-from orchestrator.till import notices, state, waiting
+from orchestrator.till import notices, orphans, state, waiting
 from orchestrator.till.changelog import has, settled
 from orchestrator.till.database import rows
 from orchestrator.till.lifting import LIFT_BYTES_MIN, lifted
-from orchestrator.till.parts import Piece
+from orchestrator.till.orphans import Touched
+from orchestrator.till.parts import Piece, Rows
 from orchestrator.till.pending import Pending
 from orchestrator.till.puts import put, put_with_care
 from orchestrator.till.state import State
@@ -33,6 +34,7 @@ class _Run:
     pending: Pending
     loaded: dict[int, bool]
     waiting: frozenset[str]
+    touched: Touched = field(default_factory=Touched)
     moved: int = 0
 
 
@@ -56,6 +58,7 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
                 _apply_tick(run, targets, head, found)
                 world.crash("apply.tick")
             _try_again(run, targets, ticks[0][0].n, ticks[-1][0].n)
+        orphans.report(db, targets, run.touched, ticks[-1][0].n, run.at)
         state.set_applying(db, False)
         world.crash("apply.rows")
     world.crash("apply.committed")
@@ -114,13 +117,18 @@ def _apply_table(run: _Run, target: Target, snapshot: list[Piece], changes: list
     if snapshot:
         waiting.forget_all(db, target)
         _cut_strangers(db, target, snapshot, pending=pending)
+        run.touched.cut(target)
     for piece in changes:
-        run.moved += len(piece.cuts())
-        _cut(db, target, piece, pending=pending)
+        if cuts := piece.cuts():
+            run.moved += len(cuts)
+            run.touched.cut(target)
+            _cut(db, target, cuts, pending=pending)
     for piece in (*snapshot, *changes):
         arrived = piece.puts()
         run.moved += len(arrived)
         put(db, piece.layout, arrived, pending=pending, tick=tick, at=run.at)
+        if target.till.foreign_keys:
+            run.touched.put(target, [[row[p] for p in piece.layout.key_places] for row in arrived])
     if is_noticed:
         notices.collect(db, target, tick, run.at)
 
@@ -138,12 +146,10 @@ def _notice(run: _Run, target: Target, snapshot: list[Piece], changes: list[Piec
     return True
 
 
-def _cut(db: apsw.Connection, target: Target, piece: Piece, *, pending: bool) -> None:
-    keys = piece.cuts()
-    if keys:
-        bound = [f"?{i}" for i in range(1, len(target.key) + 1)]
-        unless = target.unless_pending(bound, pending)
-        db.executemany(fill("cut", table=target.name, is_key=target.is_key("", bound), unless_pending=unless), keys)
+def _cut(db: apsw.Connection, target: Target, keys: Rows, *, pending: bool) -> None:
+    bound = [f"?{i}" for i in range(1, len(target.key) + 1)]
+    unless = target.unless_pending(bound, pending)
+    db.executemany(fill("cut", table=target.name, is_key=target.is_key("", bound), unless_pending=unless), keys)
 
 
 def _cut_strangers(db: apsw.Connection, target: Target, snapshot: list[Piece], *, pending: bool) -> None:

@@ -62,12 +62,22 @@ class UniqueRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """Columns of a table and what they refer to."""
+
+    columns: tuple[str, ...]
+    parent: str
+    parent_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TillTable:
     """A table as the till has it. `rowid_key` is its INTEGER PRIMARY KEY, whose values SQLite itself may draw."""
 
     name: str
     columns: tuple[TillColumn, ...]
     unique: tuple[UniqueRule, ...]
+    foreign_keys: tuple[ForeignKey, ...] = ()
     rowid_key: str | None = None
 
     def column(self, name: str) -> TillColumn | None:
@@ -104,11 +114,28 @@ def inspect(db: apsw.Connection, name: str) -> TillTable:
     indexes = rows(db, f"PRAGMA main.index_list({quoted})")
     unique = [_rule(db, i[1], bool(i[4])) for i in indexes if i[2]]
     key = [c for c in columns if c.pk]
+    foreign = _foreign_keys(db, quoted)
     if not key or any(i[3] == "pk" for i in indexes):
-        return TillTable(name, columns, tuple(unique))
+        return TillTable(name, columns, tuple(unique), foreign)
     # An INTEGER PRIMARY KEY is the row's own number: it has no index.
     own = UniqueRule((Term(key[0].name, "BINARY"),))
-    return TillTable(name, columns, (own, *unique), rowid_key=key[0].name)
+    return TillTable(name, columns, (own, *unique), foreign, rowid_key=key[0].name)
+
+
+def _foreign_keys(db: apsw.Connection, quoted: str) -> tuple[ForeignKey, ...]:
+    """Those whose parent is there; without a list of columns they mean the parent's primary key."""
+    found: dict[int, list[tuple[str, str, str | None]]] = {}
+    for number, _, parent, column, parent_column, *_ in rows(db, f"PRAGMA main.foreign_key_list({quoted})"):
+        found.setdefault(number, []).append((parent, column, parent_column))
+    keys: list[ForeignKey] = []
+    for parts in found.values():
+        parent = parts[0][0]
+        own = rows(db, f"PRAGMA main.table_info({quote_sqlite(parent)})")
+        primary = [c[1] for c in sorted(own, key=lambda c: c[5]) if c[5]]
+        refers = [to for _, _, to in parts if to is not None] or primary
+        if len(refers) == len(parts):
+            keys.append(ForeignKey(tuple(p[1] for p in parts), parent, tuple(refers)))
+    return tuple(keys)
 
 
 def _rule(db: apsw.Connection, index: str, partial: bool) -> UniqueRule:

@@ -53,15 +53,39 @@ def read(db: apsw.Connection, after: int, upto: int, rows_max: int) -> list[Chan
     """Changes with after < seq <= upto, in order, at most rows_max. Change.shape is the number of a stored shape."""
     widths = {s.id: len(s.shape.columns) for s in shapes.load(db).values()}
     wide = max(widths.values(), default=0)
-    old = "".join(f", o{i}" for i in range(1, wide + 1))
-    new = "".join(f", n{i}" for i in range(1, wide + 1))
-    found = rows(
-        db,
-        f"SELECT seq, nonce, tab, op{old}{new} FROM tillsync_changelog"
-        " WHERE seq > ? AND seq <= ? AND op <> 'M' ORDER BY seq LIMIT ?",
-        (after, upto, rows_max),
-    )
+    images = [f"{image}{i}" for image in "on" for i in range(1, wide + 1)]
+    try:
+        found = _fetch(db, after, upto, rows_max, images)
+    except UnicodeDecodeError:
+        found = _fetch_bytewise(db, after, upto, rows_max, images)
     return [_change(row, widths[row[2]], 4 + wide) for row in found]
+
+
+def _fetch(db: apsw.Connection, after: int, upto: int, rows_max: int, images: list[str]) -> list[tuple[Any, ...]]:
+    columns = ", ".join(["seq, nonce, tab, op", *images])
+    where = "WHERE seq > ? AND seq <= ? AND op <> 'M' ORDER BY seq LIMIT ?"
+    return rows(db, f"SELECT {columns} FROM tillsync_changelog {where}", (after, upto, rows_max))
+
+
+def _fetch_bytewise(
+    db: apsw.Connection, after: int, upto: int, rows_max: int, images: list[str]
+) -> list[tuple[Any, ...]]:
+    """As `_fetch`, where some text is no UTF-8: it goes up as the bytes that it is, and central parks the row."""
+    blobs = [f"CASE typeof({c}) WHEN 'text' THEN CAST({c} AS BLOB) ELSE {c} END" for c in images]
+    was_text = [f"typeof({c}) = 'text'" for c in images]
+    found = _fetch(db, after, upto, rows_max, blobs + was_text)
+    middle = 4 + len(images)
+    return [
+        (*row[:4], *(_text(v) if is_text else v for v, is_text in zip(row[4:middle], row[middle:], strict=True)))
+        for row in found
+    ]
+
+
+def _text(value: bytes) -> str | bytes:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def _change(row: tuple[Any, ...], width: int, middle: int) -> Change:

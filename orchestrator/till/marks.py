@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import merge
+from typing import Any
 
 import apsw
 
@@ -44,7 +45,7 @@ def _resolve_table(db: apsw.Connection, of_table: list[shapes.StoredShape], sinc
     void: list[tuple[int]] = []
     for seq, op, old, new in merge(*(_entries(db, s, since) for s in of_table), key=lambda e: -e[0]):
         if op == "M":
-            gone = created[old] if old in created else not _exists(db, newest, old)
+            gone = created[old] if old in created else not _exists(db, newest, seq)
             (removed if gone else void).append((seq,))
             if gone:
                 created[old] = False
@@ -63,18 +64,29 @@ def _resolve_table(db: apsw.Connection, of_table: list[shapes.StoredShape], sinc
 def _entries(db: apsw.Connection, stored: shapes.StoredShape, since: int) -> Iterator[Entry]:
     """The entries of one shape, the newest first."""
     places = stored.key_places
-    columns = "".join(f", o{p}" for p in places) + "".join(f", n{p}" for p in places)
-    # Fetched whole: _exists runs on the same connection, and the entries are changed after the walk.
-    found = rows(
-        db,
-        f"SELECT seq, op{columns} FROM tillsync_changelog WHERE tab = ? AND seq >= ? ORDER BY seq DESC",
-        (stored.id, since),
-    )
+    columns = [f"o{p}" for p in places] + [f"n{p}" for p in places]
+    try:
+        found = _fetch(db, stored, since, columns)
+    except UnicodeDecodeError:
+        # Text that is no UTF-8 is compared byte for byte, like all the rest then.
+        bytewise = [f"CASE typeof({c}) WHEN 'text' THEN CAST({c} AS BLOB) ELSE {c} END" for c in columns]
+        found = _fetch(db, stored, since, bytewise)
     for row in found:
         yield row[0], row[1], row[2 : 2 + len(places)], row[2 + len(places) :]
 
 
-def _exists(db: apsw.Connection, stored: shapes.StoredShape, key: Row) -> bool:
-    """Whether the row is there under exactly this key: the first term may use an index of any collation."""
-    where = " AND ".join(f"{q(n)} IS ?{i} AND {q(n)} IS ?{i} COLLATE BINARY" for i, n in enumerate(stored.till_key, 1))
-    return bool(rows(db, f"SELECT 1 FROM main.{q(stored.till)} WHERE {where}", key))
+def _fetch(db: apsw.Connection, stored: shapes.StoredShape, since: int, columns: list[str]) -> list[tuple[Any, ...]]:
+    # Fetched whole: _exists runs on the same connection, and the entries are changed after the walk.
+    return rows(
+        db,
+        f"SELECT seq, op, {', '.join(columns)} FROM tillsync_changelog WHERE tab = ? AND seq >= ? ORDER BY seq DESC",
+        (stored.id, since),
+    )
+
+
+def _exists(db: apsw.Connection, stored: shapes.StoredShape, seq: int) -> bool:
+    """Whether the row of a mark is there under exactly its key: the first term may use an index of any collation."""
+    pairs = [(f"t.{q(n)}", f"m.o{p}") for n, p in zip(stored.till_key, stored.key_places, strict=True)]
+    same = " AND ".join(f"{here} IS {was} AND {here} IS {was} COLLATE BINARY" for here, was in pairs)
+    table = f"tillsync_changelog AS m CROSS JOIN main.{q(stored.till)} AS t"
+    return bool(rows(db, f"SELECT 1 FROM {table} WHERE m.seq = ? AND {same}", (seq,)))

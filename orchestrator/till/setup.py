@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator import postgres
 from orchestrator.core import plan as plans
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide
@@ -34,7 +35,7 @@ def install_till(
     PersonMustDecide TS-521 where the account is another node's.
     """
     db = connect(settings.till.database, busy_ms=settings.till.busy_timeout_ms)
-    own = relay or connect_branch(settings.relay.dsn)
+    own = relay or connect_branch(postgres.conninfo(settings.relay))
     try:
         hello = own.hello()
         if hello.node != settings.node:

@@ -63,3 +63,12 @@ SELECT ?1, ?2, ?3, json_array($touched_key), ?4, b.$before, held.$column, ?5, ?6
   FROM temp.$touched AS b LEFT JOIN $table AS held ON $is_key
  WHERE b.$before IS NOT held.$column COLLATE BINARY AND (b.was OR held.$first_key IS NOT NULL)
  ORDER BY b.rowid
+
+-- name: orphans
+-- Keys of rows that refer to a parent which is not there.
+SELECT $key FROM $source WHERE $refers AND NOT EXISTS (SELECT 1 FROM main.$parent AS parent WHERE $is_parent) LIMIT $limit
+
+-- name: orphan
+-- Notes one of them. Parameters: central's table, key, reason, tick, at.
+INSERT INTO tillsync_problem (central, key, kind, reason, tick, at) VALUES (?1, ?2, 'orphan', ?3, ?4, ?5)
+ON CONFLICT (central, key, kind) DO UPDATE SET reason = excluded.reason

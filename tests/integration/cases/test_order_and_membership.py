@@ -41,7 +41,7 @@ def test_b02_what_is_written_during_a_run_comes_with_the_next(shop: Shop) -> Non
         one.sql("INSERT INTO sales_order VALUES ('B1-1', 'B1', '1', 'draft', NULL, 10)")
         hand_over(self, *args, **kwargs)  # type: ignore[arg-type]
 
-    CentralRelay.put_tick = interrupted  # type: ignore[method-assign, assignment]
+    CentralRelay.put_tick = interrupted  # type: ignore[method-assign]
     shop.sql("UPDATE item SET name = 'changed' WHERE id = 3")
     shop.sync()
     assert one.sql("SELECT name, price FROM item") == [("changed", 3)]
