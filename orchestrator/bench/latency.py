@@ -15,8 +15,8 @@ LOOK_SECONDS = 0.002
 GIVE_UP_SECONDS = 30.0
 
 
-def run(rows: int = 50, rounds: int = 1, seen: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """`rows` single updates, one after the other, while both agents poll; `ratio` = the median / the poll interval."""
+def run(updates: int = 50, seen: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """`updates` single updates, one by one, while both agents poll; `ratio` = the median / the poll interval."""
     with lab() as made:
         poll_seconds = made.settings.poll_ms / 1000
         stop = threading.Event()
@@ -24,7 +24,7 @@ def run(rows: int = 50, rounds: int = 1, seen: Callable[[str], None] = lambda li
         for agent in agents:
             agent.start()
         try:
-            taken = [_one(made, number) for number in range(rows * rounds)]
+            taken = [_one(made, number) for number in range(updates)]
         finally:
             stop.set()
             for agent in agents:

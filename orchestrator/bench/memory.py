@@ -11,26 +11,25 @@ from typing import Any
 import msgspec
 
 from orchestrator.bench.lab import Lab, lab
-from orchestrator.bench.up import _lines
+from orchestrator.bench.up import lines
 
 KIB = 1024
 ALLOWED_MB = 150
 
 
-def run(rows: int = 100_000, rounds: int = 1, seen: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+def run(rows: int = 100_000, seen: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
     """`ratio` = what is allowed (150 MB) / the larger of the two agents' peaks. Both run as processes of their own."""
     peaks: dict[str, float] = {}
     with lab() as made:
         made.central.close()
         made.till.close()
         central, till = _write_settings(made)
-        for number in range(rounds):
-            made.head.execute("UPDATE price SET amount = amount + 1 WHERE item_id <= %s", [rows])
-            with made.pos:
-                made.pos.executemany("INSERT INTO receipt_line VALUES (?, ?, ?, ?, ?, ?)", _lines(rows, number))
-            for side, file in (("till", till), ("central", central), ("till", till)):
-                peaks[side] = max(peaks.get(side, 0), _peak_mb(side, file))
-                seen(f"{side}: {peaks[side]:.0f} MB")
+        made.head.execute("UPDATE price SET amount = amount + 1 WHERE item_id <= %s", [rows])
+        with made.pos:
+            made.pos.executemany("INSERT INTO receipt_line VALUES (?, ?, ?, ?, ?, ?)", lines(rows, 0))
+        for side, file in (("till", till), ("central", central), ("till", till)):
+            peaks[side] = max(peaks.get(side, 0), _peak_mb(side, file))
+            seen(f"{side}: {peaks[side]:.0f} MB")
     return {"ratio": round(ALLOWED_MB / max(peaks.values()), 2), "rows": rows, "peak_mb": peaks}
 
 

@@ -33,13 +33,13 @@ def run(rows: int = 100_000, rounds: int = 5, seen: Callable[[str], None] = lamb
 
 
 def _round(made: Lab, rows: int, number: int) -> dict[str, float]:
-    lines = list(_lines(rows, number))
-    rendered = "".join("T1\t" + "\t".join(map(str, line)) + "\n" for line in lines).encode()
+    sold = list(lines(rows, number))
+    rendered = "".join("T1\t" + "\t".join(map(str, line)) + "\n" for line in sold).encode()
     watch = Stopwatch()
     with watch.of("floor"), made.head.cursor().copy("COPY receipt_line_bare FROM STDIN") as copy:
         copy.write(rendered)
     with watch.of("sell"), made.pos:
-        made.pos.executemany("INSERT INTO receipt_line VALUES (?, ?, ?, ?, ?, ?)", lines)
+        made.pos.executemany("INSERT INTO receipt_line VALUES (?, ?, ?, ?, ?, ?)", sold)
     with watch.of("ours"):
         with watch.of("push"):
             sent = made.till.round().sent
@@ -51,7 +51,8 @@ def _round(made: Lab, rows: int, number: int) -> dict[str, float]:
     return watch.seconds
 
 
-def _lines(rows: int, number: int) -> Iterator[tuple[int, int, int, float, float, str]]:
+def lines(rows: int, number: int) -> Iterator[tuple[int, int, int, float, float, str]]:
+    """What a till sells in one round: rows of its receipt_line."""
     for i in range(rows):
         receipt = number * rows + i // LINES_PER_RECEIPT
         sold_at = f"2026-03-{1 + i % 28:02d}T10:{i % 60:02d}:00+00:00"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -24,7 +23,7 @@ COMMANDS = {
     "sync": "sync",
     "run": "run",
     "status": "status",
-    **({"bench": "bench"} if find_spec("orchestrator.cli.bench") else {}),
+    "bench": "bench",
 }
 """Command -> the file that has it: as a group `NAME_app`, or as a function `NAME`."""
 
