@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from time import perf_counter
-from typing import Any
 
 import apsw
 import psycopg
@@ -25,15 +25,13 @@ from orchestrator.errors import TillsyncError
 from orchestrator.postgres import connect
 from orchestrator.relay import schema as relay_schema
 from orchestrator.relay.client import connect_central
+from orchestrator.service import office
 from orchestrator.settings import CentralSettings, TillSettings
 from orchestrator.till.agent import TillAgent
 from orchestrator.till.setup import install_till
 
 ROUNDS_MAX = 20
-CHANNELS: list[dict[str, Any]] = [
-    {"name": "prices", "direction": "down", "table": [{"name": "price", "filter": "store_id = :store_id"}]},
-    {"name": "sales", "direction": "up", "table": [{"name": "receipt_line", "set": {"till": ":node"}}]},
-]
+CENTRAL_FILE, TILL_FILE = "tillsync.toml", "till.toml"
 
 
 @dataclass
@@ -82,13 +80,10 @@ def _built(server: Server, directory: Path) -> Iterator[Lab]:
     names = [f"tillsync_bench_{side}_{os.getpid()}" for side in ("central", "relay")]
     central_dsn, relay_dsn = (create_database(server, name) for name in names)
     world = real_world()
-    settings = CentralSettings(
-        central={"dsn": central_dsn},
-        relay={"dsn": relay_dsn},
-        parameters={"store_id": "integer"},
-        channel=CHANNELS,
-        poll_ms=100,
-    )
+    central_file, till_file = directory / CENTRAL_FILE, directory / TILL_FILE
+    template = Template(assets.text("sql/bench/tillsync.toml.template"))
+    central_file.write_text(template.substitute(central_dsn=central_dsn, relay_dsn=relay_dsn), encoding="utf-8")
+    settings = CentralSettings.load(central_file)
     head = connect(central_dsn, "head office")
     head.execute(assets.text("sql/bench/central.sql"))
     prepared = schema.prepare(head, settings)
@@ -100,7 +95,8 @@ def _built(server: Server, directory: Path) -> Iterator[Lab]:
     pos.set_busy_timeout(10_000)
     pos.execute("PRAGMA journal_mode = wal").fetchall()
     pos.execute(assets.text("sql/bench/till.sql"))
-    till_settings = TillSettings(node="T1", relay={"dsn": dsn}, till={"database": directory / "pos.db"}, poll_ms=100)
+    till_file.write_text(office.till_settings(settings, "T1", dsn, "pos.db"), encoding="utf-8")
+    till_settings = TillSettings.load(till_file)
     install_till(till_settings, world)
     made = Lab(
         directory, settings, till_settings, head, pos, CentralAgent(settings, world), TillAgent(till_settings, world)
