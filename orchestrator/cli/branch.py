@@ -25,7 +25,7 @@ Database = Annotated[
 ]
 RelayDsn = Annotated[
     str | None,
-    typer.Option("--relay-dsn", help="How tills reach the relay; [relay] dsn if not given.", show_default=False),
+    typer.Option("--relay-dsn", help="How tills reach the relay; \\[relay] dsn if not given.", show_default=False),
 ]
 
 

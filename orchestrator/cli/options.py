@@ -35,7 +35,7 @@ Sql = Annotated[bool, typer.Option("--sql", help="Print the script for a DBA who
 Force = Annotated[bool, typer.Option("--force", help="Go on although something would be lost.")]
 AdminDsn = Annotated[
     str | None,
-    typer.Option("--admin-dsn", help="The relay's administrator; [relay] dsn if not given.", show_default=False),
+    typer.Option("--admin-dsn", help="The relay's administrator; \\[relay] dsn if not given.", show_default=False),
 ]
 
 
