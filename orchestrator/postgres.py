@@ -42,13 +42,15 @@ def connect(dsn: str, application: str, *, autocommit: bool = True) -> psycopg.C
 
 
 def conninfo(database: DatabaseSettings) -> str:
-    """The database's DSN with the timeouts of its settings; what the DSN itself says about them stands."""
+    """The database's DSN with the timeouts of its settings, and with commits that are durable when they return, which
+    exactly-once rests on, whatever the server's or the role's default is. What the DSN itself says stands."""
     given = _parsed(database.dsn)
-    timeouts = (
-        f"-c statement_timeout={round(database.statement_timeout_seconds * 1000)}"
+    defaults = (
+        "-c synchronous_commit=on"
+        f" -c statement_timeout={round(database.statement_timeout_seconds * 1000)}"
         f" -c lock_timeout={round(database.lock_timeout_seconds * 1000)}"
     )
-    options = f"{timeouts} {given.get('options') or ''}".strip()
+    options = f"{defaults} {given.get('options') or ''}".strip()
     return make_conninfo("", **{"connect_timeout": str(database.connect_timeout_seconds), **given, "options": options})
 
 

@@ -64,6 +64,7 @@ class Publisher:
         self, conn: psycopg.Connection, relay: CentralRelay, world: World, prepared: Prepared, part_rows_max: int
     ) -> None:
         self._conn, self._relay, self._world = conn, relay, world
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._plan, self._part_rows = prepared.plan, part_rows_max
         self._logs = {c.tab: c for c in prepared.captured}
         self._routes = routes(prepared.plan.channels, prepared.filters, self._logs, prepared.plan.parameters)
@@ -87,34 +88,30 @@ class Publisher:
 
     def _intend(self, head: Head, spool: Spool) -> Tick | None:
         """Everything that happens in the tick's own transaction."""
-        self._conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        try:
-            with self._conn.transaction():
-                self._conn.execute(assets.query("central.work_memory"))
-                here = self._row("here")
-                base = self._base(head, here)
-                span = Span(base.since, here["snapshot"])
-                tick = Tick(max(head.n, here["newest_n"] or 0) + 1, self._world.random63(), base.epoch, spool)
-                if base.rewound or base.whole:
-                    self._rewind(base)
-                elif not self._anything(base, span, head):
-                    return None
-                self._fill(tick, base, span, head)
-                self._conn.execute(
-                    assets.query("central.intend"),
-                    {
-                        "n": tick.n,
-                        "token": tick.token,
-                        "snapshot": here["snapshot"],
-                        "epoch": tick.epoch,
-                        "plan_version": self._plan.version,
-                        "system_id": here["system_id"],
-                    },
-                )
-                self._world.crash("publish.routed")
-            return tick
-        finally:
-            self._conn.isolation_level = None
+        with self._conn.transaction():
+            self._conn.execute(assets.query("central.work_memory"))
+            here = self._row("here")
+            base = self._base(head, here)
+            span = Span(base.since, here["snapshot"])
+            tick = Tick(max(head.n, here["newest_n"] or 0) + 1, self._world.random63(), base.epoch, spool)
+            if base.rewound or base.whole:
+                self._rewind(base)
+            elif not self._anything(base, span, head):
+                return None
+            self._fill(tick, base, span, head)
+            self._conn.execute(
+                assets.query("central.intend"),
+                {
+                    "n": tick.n,
+                    "token": tick.token,
+                    "snapshot": here["snapshot"],
+                    "epoch": tick.epoch,
+                    "plan_version": self._plan.version,
+                    "system_id": here["system_id"],
+                },
+            )
+            self._world.crash("publish.routed")
+        return tick
 
     def _base(self, head: Head, here: dict[str, Any]) -> Base:
         newest = here["newest_n"] or 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import apsw
@@ -19,6 +20,9 @@ from orchestrator.till.database import connect, explained, rows, value
 from orchestrator.till.pull import check_node, pull
 from orchestrator.till.push import push
 from orchestrator.till.relay import Relay
+
+REPORT_SECONDS = 60
+"""A till with nothing new says so this often: that it is alive is news, too."""
 
 log = logger("till.agent")
 
@@ -48,6 +52,7 @@ class TillAgent:
         self._db: apsw.Connection | None = None
         self._schema_version = -1
         self._reported: dict[str, Any] = {}
+        self._reported_at = -inf
 
     def round(self) -> Report:
         """Push, then pull; what one of them raised is raised when both were tried."""
@@ -126,11 +131,11 @@ class TillAgent:
             "ack": list(now.ack),
             "errors": [str(e) for e in failed],
         }
-        if body != self._reported:
+        if body != self._reported or self._world.monotonic() - self._reported_at >= REPORT_SECONDS:
             clock = {"at": self._world.now().isoformat(), "sent": sent, "received": received}
             try:
                 self._relay.report({**body, **clock})
-                self._reported = body
+                self._reported, self._reported_at = body, self._world.monotonic()
             except TillsyncError as e:
                 failed.append(e)
         return report

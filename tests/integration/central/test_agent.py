@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from orchestrator.central import collect
 from orchestrator.central.agent import CentralAgent
@@ -106,3 +107,20 @@ def test_a_plan_installed_by_script_brings_its_streams(chain: Chain, agent: Cent
     hello = branch.hello()
     assert hello.plan_version == 2
     assert {channel for _, channel in hello.streams} == {"catalogue", "pricing", "orders"}
+
+
+def test_what_the_agent_commits_is_durable_whatever_the_database_says(chain: Chain, agent: CentralAgent) -> None:
+    """An acked upload or a tick that tills have seen must survive a crash of the server."""
+    name = chain.conn.execute("SELECT current_database()").fetchone()
+    assert name is not None
+    chain.conn.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name[0])))
+    chain.conn.execute("CREATE TABLE seen (setting text)")
+    chain.conn.execute(
+        """
+        CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+        CREATE TRIGGER see AFTER INSERT ON tillsync.intent EXECUTE FUNCTION see()
+        """
+    )
+    agent.round()
+    assert chain.conn.execute("SELECT DISTINCT setting FROM seen").fetchall() == [("on",)]
