@@ -46,7 +46,7 @@ class Agent:
                     self._process = subprocess.Popen(
                         [*_TILLSYNC, *self.arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
                     )
-                self._note.write_text(str(self._process.pid))
+                self._note.write_text(f"{self._process.pid}\n")  # the guard reads all notes at once
 
     def stop(self) -> None:
         """SIGTERM, as a service manager does; the agent ends its round. Raises TS-712 if it does not."""

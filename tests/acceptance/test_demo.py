@@ -70,7 +70,7 @@ def test_a_demo_that_is_ended_leaves_no_process_behind(tmp_path: Path, number: s
 def processes_of(place: Path) -> list[list[str]]:
     """What still runs there."""
     lines = [process.info["cmdline"] or [] for process in psutil.process_iter(["cmdline"])]
-    return [line for line in lines if str(place) in " ".join(line) and "pytest" not in " ".join(line)]
+    return [line for line in lines if any(word.startswith(str(place)) for word in line)]
 
 
 def until(done: Callable[[], bool]) -> None:
