@@ -49,7 +49,7 @@ def park(conn: psycopg.Connection, failures: Iterable[Failure], sender: Sender) 
 
 
 def park_unread(conn: psycopg.Connection, unread: Sequence[Unread], sender: Sender) -> int:
-    """Record changes that could not be staged, and ask for the echo of their rows."""
+    """Record changes that could not be staged. A table that the till may not write is put right by an echo."""
     for u in unread:
         keyed = _as_stored(u, u.new if u.new is not None else u.old) or {}
         names = u.unit.table.key if u.unit is not None else u.shape.key
@@ -68,7 +68,7 @@ def park_unread(conn: psycopg.Connection, unread: Sequence[Unread], sender: Send
             "sqlstate": u.sqlstate,
         }
         conn.execute(assets.query("central/merge.park_unread"), given)
-        if u.unit is not None and u.unit.direction != "up":
+        if u.unit is not None and u.unit.direction == "down":
             _ask_echo(conn, u.unit, sender.node, (fixed | keyed))
     return len(unread)
 
@@ -113,13 +113,20 @@ def _retry_node(conn: psycopg.Connection, plan: Plan, facts: Facts, node: str, i
             return units.make(*found, shape, facts, node, params) if found else None
 
         stage = Stage(conn, unit_of, canonical=True)
+        units_of: dict[str, Unit] = {}
         reasons: dict[int, tuple[str, str]] = {}
         for shape, chains in _by_shape(waiting.values()).items():
             if not stage.takes(shape):
                 reasons |= _merged(conn, stage, facts, sender)
                 stage = Stage(conn, unit_of, canonical=True, follows=True)
             stage.add(shape, [(c.ids[0], 0, c.op, c.image(c.old), c.image(c.new)) for c in chains])
-        return _note_retried(conn, waiting, reasons | _merged(conn, stage, facts, sender))
+            units_of |= stage.units
+        reasons |= _merged(conn, stage, facts, sender)
+        for first, chain in waiting.items():
+            unit = units_of.get(chain.tab)
+            if first not in reasons and unit is not None and unit.direction == "both":
+                _ask_echo(conn, unit, node, chain.key)
+        return _note_retried(conn, waiting, reasons)
 
 
 def _merged(conn: psycopg.Connection, stage: Stage, facts: Facts, sender: Sender) -> dict[int, tuple[str, str]]:
@@ -202,7 +209,8 @@ def _cell(to_text: Any, v: Any) -> Any:
     try:
         text = to_text(v)
     except RowFault:
-        return _bytes_or_text(v)
+        # Marked, so that it is never taken for a text that could be read after all.
+        return _bytes_or_text(v) if isinstance(v, bytes) or "\0" in str(v) else {"text": str(v)}
     return _bytes_or_text(text)
 
 
@@ -216,7 +224,9 @@ def _bytes_or_text(v: Any) -> Any:
 
 
 def _as_given(v: Any) -> Any:
-    return bytes.fromhex(v["hex"]) if isinstance(v, dict) else v
+    if not isinstance(v, dict):
+        return v
+    return bytes.fromhex(v["hex"]) if "hex" in v else str(v["text"]).encode()
 
 
 def _json(image: Mapping[str, Any] | None) -> Jsonb | None:

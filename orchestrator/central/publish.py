@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from math import inf
 from typing import Any
 
@@ -139,7 +140,7 @@ class Publisher:
             return True
         if self._logs and self._conn.execute(changes(span, self._logs.values())).fetchone() is not None:
             return True
-        return bool(self._acks(base))
+        return bool(self._acks(base) or self._parked_news(base, ()))
 
     def _fill(self, tick: Tick, base: Base, span: Span, head: Head) -> None:
         live = self._live()
@@ -159,6 +160,8 @@ class Publisher:
         for route in self._routes:
             if route.table.name in echoes:
                 self._collect_echoes(tick, route.table, route.echo(span))
+        for node, news in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
+            tick.spool.add((node, "echo"), _news(list(news)))
         tick.acks = self._acks(base)
         tick.served = tuple(head.wants)
 
@@ -227,6 +230,10 @@ class Publisher:
         rows = self._rows(assets.query("central.changed_acks"), {"all": base.whole, "since": base.since})
         return [Ack(r["node"], Position(r["seq"], r["nonce"]), r["gap"]) for r in rows]
 
+    def _parked_news(self, base: Base, streams: Sequence[int]) -> Sequence[dict[str, Any]]:
+        given = {"all": base.whole, "since": base.since, "streams": list(streams)}
+        return self._rows(assets.query("central.parked_news"), given)
+
     def _live(self) -> dict[int, str]:
         return {r["stream"]: r["channel"] for r in self._rows(assets.query("central.live_streams"))}
 
@@ -243,6 +250,13 @@ def _body(table: Table, kind: str, docs: bytes) -> bytes:
     """A part of one table: rows that are put, or keys that are cut; its documents are already JSON."""
     head = msgspec.json.encode({"t": table.name, "c": _names(table)})
     return wire.pack(head[:-1] + b',"' + kind.encode() + b'":[' + docs + b"]}")
+
+
+def _news(rows: Sequence[dict[str, Any]]) -> bytes:
+    """A part for one node, of no table: which of its changes are parked, and which are done with."""
+    held = [(r["seq"], r["nonce"], r["reason"]) for r in rows if r["held"]]
+    free = [(r["seq"], r["nonce"]) for r in rows if not r["held"]]
+    return wire.pack(msgspec.json.encode({"t": "", "c": [], "held": held, "free": free}))
 
 
 def _names(table: Table) -> Iterable[str]:

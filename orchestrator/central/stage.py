@@ -25,6 +25,7 @@ Entry = tuple[int, int, str, Row | None, Row | None]
 """A change within a unit: seq, nonce, op, and the images in the order of the unit's fields."""
 
 T = TypeVar("T")
+TEXTS = {str, type(None)}
 SEQ_MAX, NONCE_MAX = 2**62, 2**63
 
 _AS_IS: dict[str, set[type]] = {
@@ -32,7 +33,8 @@ _AS_IS: dict[str, set[type]] = {
     "float": {int, float, str, type(None)},
     "bool": {int, str, type(None)},
     "bytes": {bytes, type(None)},
-    "text": {int, float, str, type(None)},
+    **{kind: {int, float, str, type(None)} for kind in ("numeric", "text")},
+    **{kind: {str, type(None)} for kind in ("date", "timestamp", "timestamptz", "uuid")},
 }
 """Storage classes that COPY writes as PostgreSQL reads them, by wire kind; anything else is converted."""
 
@@ -159,27 +161,40 @@ class Stage:
         """Images with the values converted that COPY would not write as PostgreSQL reads them."""
         rows = [image for image in images if image is not None]
         columns: list[Sequence[object]] = list(zip(*rows, strict=True))
-        odd = [f for f in unit.fields if not set(map(type, columns[f.place])) <= self._as_is(f.column.kind)]
-        if not odd:
-            return rows
+        odd = [f for f in unit.fields if not self._is_as_is(f, columns[f.place])]
         for f in odd:
-            columns[f.place] = _converted(f, columns[f.place])
-        return list(zip(*columns, strict=True))
+            columns[f.place] = self._converted(f, columns[f.place])
+        if unit.direction == "both":
+            for f in unit.keys:
+                _see_that_it_is_canonical(f, columns[f.place])
+        return list(zip(*columns, strict=True)) if odd else rows
 
-    def _as_is(self, kind: str) -> set[type]:
-        return _AS_IS[kind] | {str} if self.canonical else _AS_IS[kind]
+    def _is_as_is(self, f: Field, column: Sequence[object]) -> bool:
+        if f.column.encode is not None and not self.canonical:
+            return False
+        if not set(map(type, column)) <= (TEXTS if self.canonical else _AS_IS[f.column.kind]):
+            return False
+        form = values.form_of(f.column.kind)
+        return form is None or all(v is None or form.fullmatch(v) for v in column)  # type: ignore[call-overload]
+
+    def _converted(self, f: Field, column: Sequence[object]) -> Sequence[object]:
+        text = values.text_of_text(f.column) if self.canonical else values.to_text(f.column)
+        found = []
+        for v in column:
+            if not isinstance(v, (int, float, str, bytes, type(None))) or isinstance(v, bool):
+                raise TillsyncError(
+                    "TS-310", f"a value of {f.name} is of no class that SQLite has", hint="look at its sender"
+                )
+            found.append(text(v))
+        return found
 
 
-def _converted(f: Field, column: Sequence[object]) -> Sequence[object]:
-    text = values.to_text(f.column)
-    found = []
-    for v in column:
-        if not isinstance(v, (int, float, str, bytes, type(None))) or isinstance(v, bool):
-            raise TillsyncError(
-                "TS-310", f"a value of {f.name} is of no class that SQLite has", hint="look at its sender"
-            )
-        found.append(text(v))
-    return found
+def _see_that_it_is_canonical(f: Field, column: Sequence[object]) -> None:
+    """A key that central would write in another way would come back to the till as another row."""
+    if f.column.encode is None and (form := values.canonical_form(f.column)) is not None:
+        for v in column:
+            if isinstance(v, str) and form.fullmatch(v) is None:
+                raise RowFault("TS-612", f"{f.name}: {v!r} is a key that is not written as head office writes it")
 
 
 def _check(shape: Shape, changes: Sequence[tuple[int, int, str, Any, Any]]) -> None:

@@ -13,6 +13,7 @@ from psycopg import sql
 from orchestrator import assets
 from orchestrator.central.capture import identifier, log_name
 from orchestrator.central.facts import ColumnFacts, Facts
+from orchestrator.core import encodings
 from orchestrator.core.changes import Shape
 from orchestrator.core.plan import Channel, Column, Table
 from orchestrator.errors import TillsyncError
@@ -44,6 +45,9 @@ class Field:
         """Whether two of the field's values are not the same, NULL counted as a value."""
         forms = {"typed": "{}", "string": '{} COLLATE "C"', "text": '{}::text COLLATE "C"'}
         form = sql.SQL(forms[self.facts.compare])
+        unit = encodings.named(self.column.encode).unit if self.column.encode else None
+        if unit and self.column.kind != "date":
+            form = sql.SQL(f"date_trunc('{unit}', {{}})")  # finer than this the till cannot hold it
         return sql.SQL("{} IS DISTINCT FROM {}").format(form.format(self.at(one)), form.format(self.at(other)))
 
     def declared(self, letter: str) -> Piece:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from orchestrator.core import values
+from orchestrator.core import encodings, values
 from orchestrator.core.filter_tree import TableInfo
 from orchestrator.core.filters import Filter, parse_filter
 from orchestrator.core.plan import Channel, Column, Notice, Plan, PolicySpec, Table
@@ -157,10 +157,20 @@ def _columns(settings: TableSettings, source: CatalogTable, place: str) -> tuple
                 f"{place}: key column {name} is left out",
                 hint="a row travels with its key; name it in `columns` or `set`",
             )
-    return tuple(
+    found = tuple(
         Column(c.name, c.type, values.kind_of(c.base), settings.map.get(c.name, c.name), settings.encode.get(c.name))
         for c in wanted
     )
+    for column in found:
+        _check_encoding(column, place)
+    return found
+
+
+def _check_encoding(column: Column, place: str) -> None:
+    try:
+        encodings.check(column)
+    except ConfigError as e:
+        raise ConfigError(e.code, f"{place}: {e.message}", hint=e.hint) from None
 
 
 def _policy(settings: PolicySettings, place: str) -> PolicySpec:

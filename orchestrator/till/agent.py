@@ -126,6 +126,7 @@ class TillAgent:
             "plan_version": report.plan_version,
             "pending": report.pending,
             "waiting": report.waiting,
+            "held": int(value(db, "SELECT count(*) FROM tillsync_held")),
             "loading": [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE loaded_tick IS NULL")],
             "pushed": list(now.pushed),
             "ack": list(now.ack),

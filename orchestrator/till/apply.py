@@ -11,18 +11,16 @@ import apsw
 from orchestrator.core.changes import ORIGIN
 from orchestrator.core.world import World
 from orchestrator.relay.client import TickHead
-from orchestrator.till import notices, orphans, state, waiting
+from orchestrator.till import held, notices, orphans, state, waiting
 from orchestrator.till.changelog import has, settled
 from orchestrator.till.database import rows
 from orchestrator.till.lifting import LIFT_BYTES_MIN, lifted
 from orchestrator.till.orphans import Touched
-from orchestrator.till.parts import Piece, Rows
+from orchestrator.till.parts import Piece, Rows, Tick
 from orchestrator.till.pending import Pending
 from orchestrator.till.puts import put, put_with_care
 from orchestrator.till.state import State
 from orchestrator.till.target import Target, fill
-
-Tick = tuple[TickHead, Sequence[Piece]]
 
 
 @dataclass
@@ -51,14 +49,14 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
         loaded = {s: tick is not None for s, tick in rows(db, "SELECT stream, loaded_tick FROM tillsync_stream")}
         run = _Run(db, world.now().isoformat(), Pending(db, now.ack), loaded, waiting.tables(db))
         with lifted(db, _heavy(targets, ticks)):
-            for head, found in ticks:
-                before, now = now, take_ack(db, now, head)
-                if before.ack != now.ack:
+            for tick in ticks:
+                before, now = now, take_ack(db, now, tick.head)
+                if held.take(db, tick.news, tick.head.n, run.at) or before.ack != now.ack:
                     run.pending = Pending(db, now.ack)
-                _apply_tick(run, targets, head, found)
+                _apply_tick(run, targets, tick.head, tick.pieces)
                 world.crash("apply.tick")
-            _try_again(run, targets, ticks[0][0].n, ticks[-1][0].n)
-        orphans.report(db, targets, run.touched, ticks[-1][0].n, run.at)
+            _try_again(run, targets, ticks[0].head.n, ticks[-1].head.n)
+        orphans.report(db, targets, run.touched, ticks[-1].head.n, run.at)
         state.set_applying(db, False)
         world.crash("apply.rows")
     world.crash("apply.committed")
@@ -69,6 +67,8 @@ def take_ack(db: apsw.Connection, now: State, head: TickHead) -> State:
     """What central has answered, and whether it must be sent again. Also moves the till to this tick."""
     ack, pushed, resend = now.ack, now.pushed, now.resend
     is_new_epoch = head.epoch != now.epoch
+    if is_new_epoch:
+        held.forget_all(db)
     if has(db, head.ack):
         if head.ack.seq > ack.seq or is_new_epoch:
             ack = head.ack
@@ -127,6 +127,7 @@ def _apply_table(run: _Run, target: Target, snapshot: list[Piece], changes: list
         arrived = piece.puts()
         run.moved += len(arrived)
         put(db, piece.layout, arrived, pending=pending, tick=tick, at=run.at)
+        waiting.add_unfit(db, piece.layout, piece.unfit, tick, run.at)
         if target.till.foreign_keys:
             run.touched.put(target, [[row[p] for p in piece.layout.key_places] for row in arrived])
     if is_noticed:
@@ -180,7 +181,7 @@ def _try_again(run: _Run, targets: Mapping[str, Target], first: int, last: int) 
 def _heavy(targets: Mapping[str, Target], ticks: Sequence[Tick]) -> list[Target]:
     """The tables that get so many rows that their triggers are better lifted."""
     sizes = Counter[str]()
-    for piece in (p for _, found in ticks for p in found):
+    for piece in (p for tick in ticks for p in tick.pieces):
         sizes[piece.layout.target.table.name] += piece.size
     return [targets[name] for name, size in sizes.items() if size >= LIFT_BYTES_MIN]
 

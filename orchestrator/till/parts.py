@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from orchestrator.core import wire
-from orchestrator.core.values import from_wire
-from orchestrator.errors import TillsyncError
+from orchestrator.core.values import from_wire, outgrows
+from orchestrator.errors import RowFault, TillsyncError
 from orchestrator.relay.client import Part, TickHead
 from orchestrator.till.target import Layout, Target, layout
 
@@ -18,11 +18,20 @@ EARLY_BYTES_MAX = 8 * 1024 * 1024
 """Ticks up to this size (as JSON) are decoded before the file is locked; larger ones part by part, to save memory."""
 
 Rows = list[list[Any]]
+Unfit = list[tuple[list[Any], str]]
+"""Rows as they came, in the order of `layout.columns`, that the till cannot hold as they are, and why."""
 
 
 class _Head(msgspec.Struct):
     t: str
     c: tuple[str, ...]
+
+
+class News(msgspec.Struct, frozen=True):
+    """What an echo part says of changes of this till's, by their positions: parked at central, or done with."""
+
+    held: tuple[tuple[int, int, str], ...] = ()
+    free: tuple[tuple[int, int], ...] = ()
 
 
 class _Puts(msgspec.Struct):
@@ -35,6 +44,7 @@ class _Cuts(msgspec.Struct):
 
 # What a decoder is not asked for it skips, which is quick.
 _head = msgspec.json.Decoder(_Head)
+_news = msgspec.json.Decoder(News)
 _puts = msgspec.json.Decoder(_Puts)
 _cuts = msgspec.json.Decoder(_Cuts)
 
@@ -46,6 +56,7 @@ class Piece:
         self.stream, self.kind, self.layout = part.stream, part.kind, found
         self._raw, self.size = raw, len(raw)
         self._early: tuple[Rows, Rows] | None = None
+        self.unfit: Unfit = []
 
     def decode(self) -> None:
         """Keeps the rows from now on; without it they are decoded each time they are asked for."""
@@ -53,11 +64,12 @@ class Piece:
         self._raw = b""
 
     def puts(self) -> Rows:
-        """Rows in the order of `layout.columns`."""
+        """Rows in the order of `layout.columns`. Those that the till cannot hold are in `unfit` afterwards."""
         if self._early is not None:
             return self._early[0]
         with self._readable():
-            return _for_till(self.layout, _puts.decode(self._raw).put)
+            found, self.unfit = _for_till(self.layout, _puts.decode(self._raw).put)
+            return found
 
     def cuts(self) -> Rows:
         """Keys in the order of the target's key."""
@@ -80,25 +92,37 @@ class Piece:
             raise _unreadable(self.layout.target.table.name, e) from e
 
 
-def pieces(parts: Sequence[Part], targets: Mapping[str, Target]) -> list[Piece]:
+class Tick(NamedTuple):
+    """A tick as it concerns this till."""
+
+    head: TickHead
+    pieces: Sequence[Piece]
+    news: Sequence[News] = ()
+
+
+def read_tick(head: TickHead, parts: Sequence[Part], targets: Mapping[str, Target]) -> Tick:
     """Unpacks parts; those of tables that the plan does not have are left out. Raises TS-602 for a damaged frame."""
     made: list[Piece] = []
+    news: list[News] = []
     for part in parts:
         raw = wire.unpack(part.frame)
         try:
-            head = _head.decode(raw)
+            of = _head.decode(raw)
+            if not of.t:
+                news.append(_news.decode(raw))
+                continue
         except msgspec.MsgspecError as e:
             raise _unreadable(f"stream {part.stream}", e) from e
-        target = targets.get(head.t)
-        if target is not None and (found := layout(target, head.c)).is_complete:
+        target = targets.get(of.t)
+        if target is not None and (found := layout(target, of.c)).is_complete:
             made.append(Piece(part, raw, found))
-    return made
+    return Tick(head, made, news)
 
 
-def decode_early(ticks: Sequence[tuple[TickHead, Sequence[Piece]]]) -> None:
+def decode_early(ticks: Sequence[Tick]) -> None:
     """Decodes ahead of the lock what is small enough to be held in memory."""
     left = EARLY_BYTES_MAX
-    for piece in (p for _, found in ticks for p in found):
+    for piece in (p for tick in ticks for p in tick.pieces):
         left -= piece.size
         if left >= 0:
             piece.decode()
@@ -108,11 +132,29 @@ def _unreadable(what: str, e: Exception) -> TillsyncError:
     return TillsyncError("TS-530", f"a part of {what} cannot be read: {e}", hint="look at head office's log")
 
 
-def _for_till(found: Layout, rows: Rows) -> Rows:
+def _for_till(found: Layout, rows: Rows) -> tuple[Rows, Unfit]:
     if not found.is_plain:
         rows = [[row[p] for p in found.places] for row in rows]
+    unfit: Unfit = []
+    if any(outgrows(row[p]) for p in found.narrow for row in rows):
+        unfit = [(row, _outgrown(found, row)) for row in rows if any(outgrows(row[p]) for p in found.narrow)]
+        rows = [row for row in rows if not any(outgrows(row[p]) for p in found.narrow)]
     # SQLite takes a Python bool for the integer that it is.
-    return _converted(rows, [None if c.kind == "bool" else from_wire(c) for c in found.columns])
+    ways = [None if c.kind == "bool" and c.encode is None else from_wire(c) for c in found.columns]
+    if all(c.encode is None for c in found.columns):
+        return _converted(rows, ways), unfit
+    made: Rows = []
+    for row in rows:
+        try:
+            made.append([v if way is None else way(v) for v, way in zip(row, ways, strict=True)])
+        except RowFault as e:
+            unfit.append((row, e.message))
+    return made, unfit
+
+
+def _outgrown(found: Layout, row: Sequence[Any]) -> str:
+    place = next(p for p in found.narrow if outgrows(row[p]))
+    return f"{found.names[place]} holds numbers, which {row[place]} does not survive: declare it TEXT, or its encode"
 
 
 def _converted(rows: Rows, converters: Sequence[Any]) -> Rows:

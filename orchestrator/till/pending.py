@@ -1,11 +1,11 @@
-"""Keys with own changes that central has not answered: their rows are left alone, their echo comes later."""
+"""Keys with own changes that central has not answered, or has parked: left alone, since their echo comes later."""
 
 from __future__ import annotations
 
 import apsw
 
 from orchestrator.core.changes import Position
-from orchestrator.till import shapes
+from orchestrator.till import held, shapes
 from orchestrator.till.database import rows
 from orchestrator.till.target import Target, fill
 
@@ -21,6 +21,7 @@ class Pending:
         self._known: dict[int, bool] = {}
         changed = {tab for (tab,) in rows(db, "SELECT DISTINCT tab FROM tillsync_changelog WHERE seq > ?", (ack.seq,))}
         self._shapes = [s for number, s in shapes.load(db).items() if number in changed] if changed else []
+        self._held = held.keys(db)
 
     def of(self, target: Target) -> bool:
         """Whether the table has pending keys; if so they are in its temporary table."""
@@ -30,11 +31,16 @@ class Pending:
 
     def _fill(self, target: Target) -> bool:
         of_table = [s for s in self._shapes if s.shape.table == target.table.name]
-        if not of_table:
+        kept = self._held.get(target.table.name, [])
+        if not of_table and not kept:
             return False
         table = target.temp("pending")
         self._db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} ({target.key_declaration()})")
         self._db.execute(f"DELETE FROM temp.{table}")
+        names = [c.name for c in target.table.till_key]
+        bound = ", ".join("?" * len(names))
+        sql = f"INSERT OR IGNORE INTO temp.{table} VALUES ({bound})"
+        self._db.executemany(sql, [[key.get(n) for n in names] for key in kept])
         for stored in of_table:
             places = [stored.shape.columns.index(c.name) + 1 for c in target.table.till_key]
             for image, not_op in (("o", "I"), ("n", "D")):

@@ -11,10 +11,10 @@ from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide
 from orchestrator.relay.client import Hello, TickHead
 from orchestrator.till import schema, state
-from orchestrator.till.apply import Tick, apply
+from orchestrator.till.apply import apply
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows
-from orchestrator.till.parts import decode_early, pieces
+from orchestrator.till.parts import Tick, decode_early, read_tick
 from orchestrator.till.relay import Relay
 from orchestrator.till.target import Target
 from orchestrator.till.targets import targets_of
@@ -107,7 +107,7 @@ def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello) -> in
             moved, targets = moved + _take_plan(db, relay, world), None
             _refuse_to_guess(state.load(db).plan_version, [head for head, _ in fetched])
         targets = targets if targets is not None else targets_of(db)
-        for group in _groups([(head, pieces(parts, targets)) for head, parts in fetched]):
+        for group in _groups([read_tick(head, parts, targets) for head, parts in fetched]):
             decode_early(group)
             moved += apply(db, targets, group, world)
 
@@ -138,7 +138,7 @@ def _groups(ticks: Sequence[Tick]) -> list[list[Tick]]:
     groups: list[list[Tick]] = []
     size = 0
     for tick in ticks:
-        own = sum(p.size for p in tick[1])
+        own = sum(p.size for p in tick.pieces)
         if not groups or size + own > ROWS_BYTES_MAX:
             groups.append([])
             size = 0

@@ -9,6 +9,7 @@ from string import Template
 
 from orchestrator import assets
 from orchestrator.core.plan import Channel, Column, Table
+from orchestrator.core.values import may_outgrow
 from orchestrator.core.values import quote_sqlite as q
 from orchestrator.till.catalog import Term, TillColumn, TillTable, UniqueRule
 
@@ -99,6 +100,14 @@ class Layout:
     def is_plain(self) -> bool:
         """Whether the part's rows have just these columns in this order."""
         return self.places == tuple(range(self.width))
+
+    @cached_property
+    def narrow(self) -> tuple[int, ...]:
+        """Where decimals stand that the till's column might turn into other numbers."""
+        kept = ("TEXT", "BLOB")
+        return tuple(
+            i for i, c in enumerate(self.columns) if may_outgrow(c) and self.target.column(c.till).affinity not in kept
+        )
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -1,4 +1,8 @@
-"""Rows of central's that could not be put. They wait in tillsync_problem and are tried again with each apply."""
+"""Rows of central's that could not be put, in tillsync_problem, until something newer comes for their keys.
+
+Those that something else is in the way of are tried again with each apply ('waiting'); those whose values the till
+cannot hold as they are ('unfit') are only reported: what the till had before stays.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import msgspec
 from orchestrator.till.database import rows
 from orchestrator.till.target import Layout, Target, fill, layout
 
+_OF_ROWS = "kind IN ('waiting', 'unfit')"
 _Body = tuple[tuple[str, ...], tuple[Any, ...]]
 
 
@@ -21,24 +26,34 @@ def label(key: Sequence[Any]) -> str:
 
 def tables(db: apsw.Connection) -> frozenset[str]:
     """Central's names of the tables that have rows waiting."""
-    return frozenset(t for (t,) in rows(db, "SELECT DISTINCT central FROM tillsync_problem WHERE kind = 'waiting'"))
+    sql = f"SELECT DISTINCT central FROM tillsync_problem WHERE {_OF_ROWS}"
+    return frozenset(t for (t,) in rows(db, sql))
 
 
 def add(db: apsw.Connection, found: Layout, row: Sequence[Any], reason: str, tick: int, at: str) -> None:
     """Keeps a row, in place of an older one of the same key."""
     key = label([row[p] for p in found.key_places])
     body = msgspec.msgpack.encode(([c.name for c in found.columns], list(row)))
-    db.execute(fill("problem"), (found.target.table.name, key, reason, body, tick, at))
+    db.execute(fill("problem"), (found.target.table.name, key, "waiting", reason, body, tick, at))
+
+
+def add_unfit(
+    db: apsw.Connection, found: Layout, unfit: Iterable[tuple[Sequence[Any], str]], tick: int, at: str
+) -> None:
+    """Reports rows whose values the till cannot hold."""
+    for row, reason in unfit:
+        key = label([row[p] for p in found.key_places])
+        db.execute(fill("problem"), (found.target.table.name, key, "unfit", reason, None, tick, at))
 
 
 def forget(db: apsw.Connection, target: Target, keys: Iterable[Sequence[Any]]) -> None:
     """Something newer came for these keys."""
-    sql = "DELETE FROM tillsync_problem WHERE central = ? AND key = ? AND kind = 'waiting'"
+    sql = f"DELETE FROM tillsync_problem WHERE central = ? AND key = ? AND {_OF_ROWS}"
     db.executemany(sql, [(target.table.name, label(key)) for key in keys])
 
 
 def forget_all(db: apsw.Connection, target: Target) -> None:
-    db.execute("DELETE FROM tillsync_problem WHERE central = ? AND kind = 'waiting'", (target.table.name,))
+    db.execute(f"DELETE FROM tillsync_problem WHERE central = ? AND {_OF_ROWS}", (target.table.name,))
 
 
 def before(db: apsw.Connection, target: Target, tick: int) -> list[tuple[Layout, list[Sequence[Any]]]]:

@@ -146,6 +146,16 @@ SELECT node, coalesce(a.seq, 0) AS seq, coalesce(a.nonce, 0) AS nonce,
  WHERE %(all)s OR NOT pg_visible_in_snapshot(a.xid, %(since)s::pg_snapshot)
     OR NOT pg_visible_in_snapshot(g.xid, %(since)s::pg_snapshot)
 
+-- name: parked_news
+-- changes that were parked or became done with in this tick; and all parked ones of nodes that get a snapshot (`streams`),
+-- or of all nodes in a new epoch
+SELECT p.node, p.seq, p.nonce, p.state = 'parked' AS held, p.reason
+  FROM tillsync.parked p
+ WHERE (p.xid >= pg_snapshot_xmin(%(since)s::pg_snapshot) AND NOT pg_visible_in_snapshot(p.xid, %(since)s::pg_snapshot))
+    OR (p.state = 'parked'
+        AND (%(all)s OR p.node IN (SELECT u.node FROM tillsync.subscription u WHERE u.stream = ANY (%(streams)s::int[]))))
+ ORDER BY p.node, p.id
+
 -- name: has_changes
 -- what the tick has of one log: how much, a truncation (no key), a request for an echo; one arm of a statement over all
 SELECT {tab} AS tab, count(*) AS rows, bool_or({key} IS NULL) AS truncated, bool_or(l.origin IS NOT NULL) AS echo

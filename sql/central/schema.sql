@@ -133,7 +133,9 @@ CREATE TABLE IF NOT EXISTS tillsync.parked (
     reason       text NOT NULL,
     sqlstate     text NOT NULL,
     tries        integer NOT NULL DEFAULT 1,
-    state        text NOT NULL DEFAULT 'parked' CHECK (state IN ('parked', 'released', 'dropped'))
+    state        text NOT NULL DEFAULT 'parked' CHECK (state IN ('parked', 'released', 'dropped')),
+    xid          xid8 NOT NULL DEFAULT pg_current_xact_id()  -- of the newest change of state
 );
+CREATE INDEX IF NOT EXISTS parked_xid ON tillsync.parked (xid);
 CREATE INDEX IF NOT EXISTS parked_open ON tillsync.parked (node, seq) WHERE state = 'parked';
 REVOKE ALL ON SCHEMA tillsync FROM PUBLIC;

@@ -57,6 +57,7 @@ SELECT s.node, s.epoch, s.tick, s.plan_version,
        (SELECT count(*) FROM tillsync_changelog c WHERE c.seq > s.ack_seq AND c.op <> 'M') AS pending,
        (SELECT count(*) FROM tillsync_changelog c WHERE c.seq > s.pushed_seq AND c.op <> 'M') AS unsent,
        (SELECT count(*) FROM tillsync_problem) AS waiting,
+       (SELECT count(*) FROM tillsync_held) AS held,
        (SELECT count(*) FROM tillsync_notice n WHERE n.acked IS NULL) AS notices,
        (SELECT count(*) FROM tillsync_stream t WHERE t.loaded_tick IS NULL) AS loading
   FROM tillsync_state s

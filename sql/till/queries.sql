@@ -48,8 +48,8 @@ INSERT INTO $table ($columns) SELECT $values FROM temp.tillsync_moving AS held W
 INSERT INTO $table ($columns) SELECT $held FROM temp.tillsync_moving AS held WHERE $is_key
 
 -- name: problem
--- A row that waits. Parameters: central's table, key, reason, body, tick, at.
-INSERT INTO tillsync_problem (central, key, kind, reason, body, tick, at) VALUES (?1, ?2, 'waiting', ?3, ?4, ?5, ?6)
+-- A row that cannot be put. Parameters: central's table, key, kind, reason, body, tick, at.
+INSERT INTO tillsync_problem (central, key, kind, reason, body, tick, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT (central, key, kind) DO UPDATE SET reason = excluded.reason, body = excluded.body, tick = excluded.tick
 
 -- name: remember

@@ -78,8 +78,20 @@ CREATE TABLE IF NOT EXISTS tillsync_notice (
 );
 CREATE INDEX IF NOT EXISTS tillsync_notice_open ON tillsync_notice (id) WHERE acked IS NULL;
 
--- Rows of central's that could not be put ('waiting': body is the row as msgpack, tried again with each apply), and
--- rows whose parent is missing ('orphan': only reported).
+-- Changes of this till's that central has parked: until that is decided their rows are left as they are here. key is the
+-- row's key as msgpack, by central's names.
+CREATE TABLE IF NOT EXISTS tillsync_held (
+    seq     INTEGER PRIMARY KEY,
+    nonce   INTEGER NOT NULL,
+    central TEXT NOT NULL,
+    key     BLOB NOT NULL,
+    reason  TEXT NOT NULL,
+    tick    INTEGER NOT NULL,
+    at      TEXT NOT NULL
+);
+
+-- Rows of central's that could not be put ('waiting': body is the row as msgpack, tried again with each apply; 'unfit':
+-- the till's columns cannot hold its values), and rows whose parent is missing ('orphan': only reported).
 CREATE TABLE IF NOT EXISTS tillsync_problem (
     central TEXT NOT NULL,
     key     TEXT NOT NULL,

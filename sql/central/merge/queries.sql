@@ -240,7 +240,8 @@ SELECT id, tab, key, old, new FROM (
  ORDER BY min_id, seq, id LIMIT %(rows_max)s
 
 -- name: retried
-UPDATE tillsync.parked p SET tries = p.tries + 1, reason = r.reason, sqlstate = r.sqlstate, state = r.state
+UPDATE tillsync.parked p SET tries = p.tries + 1, reason = r.reason, sqlstate = r.sqlstate, state = r.state,
+       xid = CASE WHEN p.state = r.state THEN p.xid ELSE pg_current_xact_id() END
   FROM unnest(%(ids)s::bigint[], %(reasons)s::text[], %(sqlstates)s::text[], %(states)s::text[]) r (id, reason, sqlstate, state)
  WHERE p.id = r.id
 
@@ -249,7 +250,7 @@ SELECT id, at, node, tab, key, op, old, new, reason, sqlstate, tries, state FROM
  WHERE (%(node)s::text IS NULL OR node = %(node)s) AND (%(all)s OR state = 'parked') ORDER BY id
 
 -- name: parked_drop
-UPDATE tillsync.parked SET state = 'dropped' WHERE id = ANY (%(ids)s) AND state = 'parked' RETURNING id
+UPDATE tillsync.parked SET state = 'dropped', xid = pg_current_xact_id() WHERE id = ANY (%(ids)s) AND state = 'parked' RETURNING id
 
 -- name: analyze
 ANALYZE {stage}

@@ -89,10 +89,10 @@ CHANNELS: list[dict[str, Any]] = [
 class Till:
     """One till: the application's own connection, and its agent."""
 
-    def __init__(self, node: str, dsn: str, file: Path, world: World) -> None:
+    def __init__(self, node: str, dsn: str, file: Path, world: World, tables: str = TILL) -> None:
         self.node, self.file, self.dsn, self.world = node, file, dsn, world
         self.app = open_app(file)
-        self.app.execute(TILL)
+        self.app.execute(tables)
         self.settings = TillSettings(node=node, relay={"dsn": dsn}, till={"database": file})
         install_till(self.settings, world)
         self.agent = TillAgent(self.settings, world)
@@ -119,19 +119,28 @@ class Till:
 
 
 class Shop:
-    """Central, relay and tills."""
+    """Central, relay and tills, with the tables of the cases' fixture or others."""
 
-    def __init__(self, database: Callable[..., str], world: World, directory: Path) -> None:
+    def __init__(
+        self,
+        database: Callable[..., str],
+        world: World,
+        directory: Path,
+        *,
+        central: str = CENTRAL,
+        till: str = TILL,
+        channels: list[dict[str, Any]] = CHANNELS,
+    ) -> None:
         central_dsn, self.relay_dsn = database("central"), database("relay")
-        self.world, self.directory = world, directory
+        self.world, self.directory, self.till_tables = world, directory, till
         self.settings = CentralSettings(
             central={"dsn": central_dsn},
             relay={"dsn": self.relay_dsn},
             parameters={"branch_id": "text"},
-            channel=CHANNELS,
+            channel=channels,
         )
         self.conn = connect(central_dsn, "head office")
-        self.conn.execute(CENTRAL)
+        self.conn.execute(central.encode())
         self.prepared = schema.prepare(self.conn, self.settings)
         schema.install(self.conn, self.prepared)
         relay_schema.install(self.relay_dsn, self.relay_dsn)
@@ -143,7 +152,7 @@ class Shop:
         """Register and install a till of a branch."""
         given = {"branch_id": branch}
         dsn = branches.add(self.conn, self.relay, self.prepared, self.world, node, given, self.relay_dsn)
-        self.tills[node] = Till(node, dsn, self.directory / f"{node}.db", self.world)
+        self.tills[node] = Till(node, dsn, self.directory / f"{node}.db", self.world, self.till_tables)
         return self.tills[node]
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -38,6 +38,7 @@ def test_b11_one_bad_row_does_not_hold_back_what_is_behind_it(office: Office) ->
     assert office.collect().moved == 0
     office.run("INSERT INTO item VALUES (2, 'pot', 3)")
     assert office.collect().moved == 1
+    assert office.echoes("supplier_order_line") == [("T1", "bad", 1)]
     assert office.rows("SELECT count(*) FROM supplier_order_line") == [(51,)]
     assert office.rows("SELECT state, tries FROM tillsync.parked") == [("released", 4)]
 
@@ -57,7 +58,8 @@ def test_b18_the_same_phone_at_two_tills_parks_the_second_and_nothing_else(offic
 @pytest.mark.parametrize(
     ("column", "value", "sqlstate", "stored"),
     [
-        ("since", "yesterday at noon", "22007", "yesterday at noon"),
+        ("since", "yesterday at noon", "22000", {"text": "yesterday at noon"}),
+        ("since", "2024-02-30", "22008", "2024-02-30"),
         ("weight", "heavy", "22P02", "heavy"),
         ("vip", "perhaps", "22P02", "perhaps"),
         ("notes", "{", "22P02", "{"),
@@ -81,7 +83,7 @@ def test_a_value_that_central_cannot_hold_is_parked_as_it_was(
     assert open_rows(office) == [("public.contact", {"id": "c1"}, "I", sqlstate)]
     assert office.rows("SELECT new->%(c)s FROM tillsync.parked", c=column) == [(stored,)]
     assert office.rows("SELECT id FROM contact ORDER BY 1") == [("c0",), ("c2",)]
-    assert office.echoes("contact") == [("T1", "c0"), ("T1", "c1"), ("T1", "c2")]
+    assert {("T1", "c0"), ("T1", "c2")} <= set(office.echoes("contact"))
     office.collect()
     assert open_rows(office) == [("public.contact", {"id": "c1"}, "I", sqlstate)]
 
