@@ -74,6 +74,7 @@ def script(captured: Captured, source: CatalogTable) -> sql.Composed:
         "log": sql.Identifier(captured.log),
         "index": sql.Identifier(f"{captured.log}_xid"),
         "columns": _list(logged),
+        "absent": _absent(columns[c] for c in dict.fromkeys([*logged, *captured.columns])),
     }
     added = sql.SQL("\n").join(_added(captured, columns[c]) for c in logged)
     parts = [_template("log").format(**{**names, "columns": _typed(columns[c] for c in logged), "added": added})]
@@ -123,6 +124,12 @@ def _compared(captured: Captured, columns: Mapping[str, CatalogColumn]) -> sql.C
         form[columns[name].plain].format(sql.Identifier(name), sql.Identifier(f"tillsync_{place}"))
         for place, name in enumerate(rest)
     )
+
+
+def _absent(read: Iterable[CatalogColumn]) -> sql.Composed:
+    """One row of NULLs under the names of columns, for those that the table may lose."""
+    nulls = (sql.SQL("NULL::{} AS {}").format(sql.SQL(c.type), sql.Identifier(c.name)) for c in read)
+    return sql.SQL("(SELECT {}) absent").format(sql.SQL(", ").join(nulls))
 
 
 def _added(captured: Captured, column: CatalogColumn) -> sql.Composed:

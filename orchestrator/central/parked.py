@@ -115,7 +115,8 @@ def _retry_node(conn: psycopg.Connection, plan: Plan, facts: Facts, node: str, i
         stage = Stage(conn, unit_of, canonical=True)
         units_of: dict[str, Unit] = {}
         reasons: dict[int, tuple[str, str]] = {}
-        for shape, chains in _by_shape(waiting.values()).items():
+        # A row that came and went while it was parked comes to nothing.
+        for shape, chains in _by_shape(c for c in waiting.values() if c.old or c.new).items():
             if not stage.takes(shape):
                 reasons |= _merged(conn, stage, facts, sender)
                 stage = Stage(conn, unit_of, canonical=True, follows=True)

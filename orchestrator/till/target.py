@@ -83,7 +83,8 @@ class Target:
         """A condition that leaves out keys with own changes; empty where the table has none."""
         if not pending:
             return ""
-        same = " AND ".join(f"p.k{i} = {k}" for i, k in enumerate(key, start=1))
+        # IS, since a till may have a NULL in a key, though central does not.
+        same = " AND ".join(f"p.k{i} IS {k}" for i, k in enumerate(key, start=1))
         return f" AND NOT EXISTS (SELECT 1 FROM temp.{self.temp('pending')} AS p WHERE {same})"
 
 

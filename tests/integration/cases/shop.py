@@ -141,7 +141,11 @@ class Shop:
         )
         self.conn = connect(central_dsn, "head office")
         self.conn.execute(central.encode())
-        self.prepared = schema.prepare(self.conn, self.settings)
+        try:
+            self.prepared = schema.prepare(self.conn, self.settings)
+        except BaseException:
+            self.conn.close()
+            raise
         schema.install(self.conn, self.prepared)
         relay_schema.install(self.relay_dsn, self.relay_dsn)
         self.relay = connect_central(self.relay_dsn)
