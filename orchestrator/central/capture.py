@@ -9,11 +9,13 @@ import msgspec
 from psycopg import sql
 
 from orchestrator import assets
+from orchestrator.central.catalog import without_modifier
 from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Catalog, CatalogColumn, CatalogTable
 
 NAME_BYTES_MAX = 63
+_WIDER = {"smallint": "bigint", "integer": "bigint"}
 EVENTS = ("insert", "update", "delete", "truncate")
 
 
@@ -77,9 +79,9 @@ def script(captured: Captured, source: CatalogTable) -> sql.Composed:
         "absent": _absent(columns[c] for c in dict.fromkeys([*logged, *captured.columns])),
     }
     added = sql.SQL("\n").join(_added(captured, columns[c]) for c in logged)
-    parts = [_template("log").format(**{**names, "columns": _typed(columns[c] for c in logged), "added": added})]
+    parts = [_template("log").format(**{**names, "columns": _roomy(columns[c] for c in logged), "added": added})]
     if captured.hold:
-        typed = _typed(columns[c] for c in captured.key)
+        typed = _roomy(columns[c] for c in captured.key)
         parts.append(
             _template("hold").format(hold=sql.Identifier(captured.hold), columns=typed, key=_list(captured.key))
         )
@@ -134,12 +136,14 @@ def _absent(read: Iterable[CatalogColumn]) -> sql.Composed:
 
 def _added(captured: Captured, column: CatalogColumn) -> sql.Composed:
     return sql.SQL("ALTER TABLE tillsync.{} ADD COLUMN IF NOT EXISTS {};").format(
-        sql.Identifier(captured.log), _typed([column])
+        sql.Identifier(captured.log), _roomy([column])
     )
 
 
-def _typed(columns: Iterable[CatalogColumn]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.type)) for c in columns)
+def _roomy(columns: Iterable[CatalogColumn]) -> sql.Composed:
+    """Columns of our own for the values of the application's: with room for what a wider type may bring tomorrow."""
+    types = {c.name: _WIDER.get(c.base, without_modifier(c.base)) for c in columns}
+    return sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in types.items())
 
 
 def _list(names: Iterable[str]) -> sql.Composed:

@@ -11,6 +11,8 @@ from psycopg.rows import dict_row
 from orchestrator import assets
 from orchestrator.core.planning import CatalogTable
 
+_WITHOUT_MODIFIER = {"character": "bpchar", "bit": "bit varying", "character[]": "bpchar[]", "bit[]": "bit varying[]"}
+
 
 def read(conn: psycopg.Connection) -> Mapping[str, CatalogTable]:
     """Every table of the application by its full name, such as `public.item`."""
@@ -24,3 +26,8 @@ def read(conn: psycopg.Connection) -> Mapping[str, CatalogTable]:
         for row in rows
     )
     return {table.name: table for table in tables}
+
+
+def without_modifier(base: str) -> str:
+    """A type, given as `format_type` prints it without its modifier, as one that holds values of any length."""
+    return _WITHOUT_MODIFIER.get(base, base)

@@ -9,11 +9,11 @@ import psycopg
 from psycopg.rows import dict_row
 
 from orchestrator import assets
+from orchestrator.central.catalog import without_modifier
 from orchestrator.core.plan import Plan
 
 # Types whose modifier rounds a value; the modifiers of others refuse or, in a cast, cut: those are left to the table.
 _ROUNDING = ("numeric(", "timestamp(", "time(", "interval(")
-_WITHOUT_MODIFIER = {"character": "bpchar", "bit": "bit varying", "character[]": "bpchar[]", "bit[]": "bit varying[]"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def read(conn: psycopg.Connection, plan: Plan) -> Facts:
 
 
 def _staged(declared: str, base: str) -> str:
-    return declared if declared.startswith(_ROUNDING) else _WITHOUT_MODIFIER.get(base, base)
+    return declared if declared.startswith(_ROUNDING) else without_modifier(base)
 
 
 def _ranked(tables: Iterable[str], edges: Iterable[tuple[str, str]]) -> dict[str, int]:

@@ -1,0 +1,294 @@
+"""What head office's applications and its DBA may do to captured tables: nothing fails, and nothing is missed."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from orchestrator.central import schema
+from orchestrator.core.world import World
+from orchestrator.demo.server import Cluster
+from orchestrator.postgres import connect
+from tests.integration.cases.shop import Shop, Till
+
+CENTRAL = """
+CREATE TABLE t (id int PRIMARY KEY, name text, price numeric(10,2), seen int NOT NULL DEFAULT 0);
+CREATE TABLE child (id int PRIMARY KEY, t_id int REFERENCES t ON DELETE CASCADE, v text);
+"""
+TILL = """
+CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, price NUMERIC);
+CREATE TABLE child (id INTEGER PRIMARY KEY, t_id INTEGER, v TEXT);
+"""
+CHANNELS = [
+    {
+        "name": "all",
+        "direction": "down",
+        "table": [{"name": "t", "exclude": ["seen"], "filter": "price > 0"}, {"name": "child"}],
+    }
+]
+Build = Callable[..., tuple[Shop, Till]]
+
+
+@pytest.fixture
+def build(database: Callable[..., str], world: World, tmp_path: Path) -> Iterator[Build]:
+    made: list[Shop] = []
+
+    def make(central: str = CENTRAL, till: str = TILL, channels: Any = CHANNELS) -> tuple[Shop, Till]:
+        shop = Shop(database, world, tmp_path, central=central, till=till, channels=channels)
+        made.append(shop)
+        one = shop.till("T1", "B1")
+        shop.settle()
+        return shop, one
+
+    yield make
+    for shop in made:
+        shop.close()
+
+
+def same(shop: Shop, till: Till, query: str) -> list[tuple[Any, ...]]:
+    shop.settle()
+    here, there = shop.sql(query), till.sql(query)
+    assert here == there
+    return here
+
+
+def captured(shop: Shop, log: str = "log_t") -> int:
+    return int(shop.sql(f"SELECT count(*) FROM tillsync.{log}")[0][0])
+
+
+def test_b51_truncate_takes_what_was_held_and_nothing_else(build: Build) -> None:
+    shop, till = build()
+    shop.sql("INSERT INTO t SELECT g, 'n', 1 FROM generate_series(1, 12) g")
+    shop.sql("INSERT INTO t VALUES (50, 'outside', 0)")
+    shop.sql("INSERT INTO child SELECT g, g, 'c' FROM generate_series(1, 12) g")
+    shop.settle()
+    till.sql("INSERT INTO child VALUES (99, NULL, 'own')")
+    shop.sql("TRUNCATE child")
+    shop.sql("INSERT INTO child SELECT g, g, 'new' FROM generate_series(3, 12) g")
+    shop.settle()
+    assert till.sql("SELECT id, v FROM child WHERE id < 99 ORDER BY id") == [(g, "new") for g in range(3, 13)]
+    shop.sql("TRUNCATE t CASCADE")
+    assert same(shop, till, "SELECT id FROM t") == []
+    assert shop.sql("SELECT * FROM child") == []
+    assert till.sql("SELECT id FROM child WHERE id < 99") == []
+
+
+def test_every_way_to_write_is_seen(build: Build) -> None:
+    shop, till = build()
+    with shop.conn.cursor().copy("COPY t (id, name, price) FROM STDIN") as copy:
+        copy.write("1\ta\t1\n2\tb\t2\n3\tc\t3\n4\td\t4\n")
+    query = "SELECT id, name, price FROM t ORDER BY id"
+    assert len(same(shop, till, query)) == 4
+    shop.sql("INSERT INTO t VALUES (1, 'x', 1), (5, 'e', 5) ON CONFLICT (id) DO UPDATE SET name = excluded.name")
+    shop.sql("INSERT INTO t VALUES (2, 'ignored', 1) ON CONFLICT DO NOTHING")
+    shop.sql(
+        "MERGE INTO t USING (VALUES (3, 'm'), (4, NULL), (6, 'n')) s (id, name) ON t.id = s.id"
+        " WHEN MATCHED AND s.name IS NULL THEN DELETE WHEN MATCHED THEN UPDATE SET name = s.name"
+        " WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.name, 6)"
+    )
+    shop.sql("CREATE VIEW v AS SELECT id, name, price FROM t")
+    shop.sql("UPDATE v SET name = 'through a view' WHERE id = 2")
+    shop.sql("WITH gone AS (DELETE FROM t WHERE id = 1 RETURNING *) INSERT INTO t SELECT 7, name, price FROM gone")
+    rows = same(shop, till, query)
+    assert [(r[0], r[1]) for r in rows] == [(2, "through a view"), (3, "m"), (5, "e"), (6, "n"), (7, "x")]
+
+
+def test_savepoints_and_prepared_transactions(build: Build) -> None:
+    shop, till = build()
+    with shop.conn.transaction():
+        shop.sql("INSERT INTO t VALUES (1, 'kept', 1)")
+        with suppress(psycopg.errors.UniqueViolation), shop.conn.transaction():
+            shop.sql("INSERT INTO t VALUES (2, 'gone', 1)")
+            shop.sql("INSERT INTO t VALUES (1, 'again', 1)")
+        with shop.conn.transaction():
+            shop.sql("INSERT INTO t VALUES (3, 'nested', 1)")
+    assert len(same(shop, till, "SELECT id, name FROM t ORDER BY id")) == 2
+    with connect(shop.settings.central.dsn, "two-phase", autocommit=False) as other:
+        other.tpc_begin("held")
+        other.execute("INSERT INTO t VALUES (4, 'prepared', 1)")
+        other.tpc_prepare()
+        shop.sql("INSERT INTO t VALUES (5, 'meanwhile', 1)")
+        shop.settle()
+        assert till.sql("SELECT id FROM t ORDER BY id") == [(1,), (3,), (5,)]
+        other.tpc_commit()
+    assert len(same(shop, till, "SELECT id, name FROM t ORDER BY id")) == 4
+
+
+def test_a_replica_role_does_not_switch_capture_off(build: Build) -> None:
+    shop, till = build()
+    shop.sql("SET session_replication_role = replica")
+    shop.sql("INSERT INTO t VALUES (1, 'a', 1)")
+    shop.sql("UPDATE t SET name = 'b'")
+    shop.sql("RESET session_replication_role")
+    assert same(shop, till, "SELECT id, name FROM t") == [(1, "b")]
+
+
+def test_partitions_log_under_their_parent(build: Build) -> None:
+    central = """
+    CREATE TABLE t (id int, day int, name text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+    CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10);
+    CREATE TABLE t2 PARTITION OF t FOR VALUES FROM (10) TO (20);
+    """
+    tables = "CREATE TABLE t (id INTEGER, day INTEGER, name TEXT, PRIMARY KEY (id, day))"
+    shop, till = build(central, tables, [{"name": "all", "direction": "down", "table": [{"name": "t"}]}])
+    query = "SELECT id, day, name FROM t ORDER BY id"
+    shop.sql("INSERT INTO t VALUES (1, 1, 'a'), (2, 11, 'b')")
+    assert len(same(shop, till, query)) == 2
+    shop.sql("UPDATE t SET day = 15 WHERE id = 1")
+    assert same(shop, till, query) == [(1, 15, "a"), (2, 11, "b")]
+    shop.sql("TRUNCATE t")
+    assert same(shop, till, query) == []
+
+
+def test_the_applications_own_answers_stay_its_own(build: Build) -> None:
+    central = """
+    CREATE TABLE t (id int GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY, name text, price numeric(10,2), seen int DEFAULT 0);
+    CREATE TABLE child (id serial PRIMARY KEY, t_id int REFERENCES t ON DELETE CASCADE, v text);
+    """
+    shop, _ = build(central)
+    cursor = shop.conn.execute("INSERT INTO t (name, price) VALUES ('a', 1), ('b', 2) RETURNING id, name")
+    assert (cursor.fetchall(), cursor.statusmessage) == ([(1, "a"), (2, "b")], "INSERT 0 2")
+    assert shop.sql("SELECT lastval()") == [(2,)]
+    assert shop.conn.execute("UPDATE t SET price = 3 WHERE id = 1").statusmessage == "UPDATE 1"
+    assert shop.conn.execute("UPDATE t SET price = 3 WHERE id = 77").statusmessage == "UPDATE 0"
+    assert shop.conn.execute("DELETE FROM t WHERE id = 2").statusmessage == "DELETE 1"
+    assert shop.sql("SELECT lastval()") == [(2,)]
+
+
+def test_b62_identity_and_generated_columns(build: Build) -> None:
+    central = """CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, net numeric(10,2),
+                                 gross numeric GENERATED ALWAYS AS (net * 1.2) STORED)"""
+    tables = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, net NUMERIC, gross NUMERIC GENERATED ALWAYS AS (net * 1.2) STORED)"
+    )
+    shop, till = build(
+        central, tables, [{"name": "all", "direction": "both", "table": [{"name": "t", "policy": "column_merge"}]}]
+    )
+    shop.sql("INSERT INTO t (net) VALUES (10), (20)")
+    till.sql("INSERT INTO t (id, net) VALUES (7, 30)")
+    shop.settle()
+    till.sql("UPDATE t SET net = 11 WHERE id = 1")
+    shop.settle()
+    assert shop.sql("SELECT id, net, gross FROM t ORDER BY id") == [
+        (1, 11, Decimal("13.2")),
+        (2, 20, 24),
+        (7, 30, 36),
+    ]
+    assert [(i, n) for i, n, _ in till.sql("SELECT * FROM t ORDER BY id")] == [(1, 11), (2, 20), (7, 30)]
+
+
+def test_b67_an_application_without_rights_on_ours_writes_as_before(build: Build) -> None:
+    shop, till = build()
+    shop.sql("CREATE ROLE erp_rw NOSUPERUSER")
+    shop.sql("GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON t, child TO erp_rw")
+    shop.sql("SET ROLE erp_rw")
+    shop.sql("INSERT INTO t VALUES (1, 'a', 1)")
+    shop.sql("UPDATE t SET name = 'b'")
+    for forbidden in (
+        "SELECT * FROM tillsync.log_t",
+        "INSERT INTO tillsync.log_t (id) VALUES (9)",
+        "SELECT tillsync.tillsync_insert_t()",
+    ):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            shop.sql(forbidden)
+    shop.sql("TRUNCATE child")
+    shop.sql("RESET ROLE")
+    assert same(shop, till, "SELECT id, name FROM t") == [(1, "b")]
+
+
+def test_b68_an_empty_or_hostile_search_path_changes_nothing(build: Build) -> None:
+    shop, till = build()
+    shop.sql("CREATE SCHEMA evil")
+    shop.sql("CREATE FUNCTION evil.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS 'SELECT 1/0; SELECT now()'")
+    shop.sql("CREATE TABLE evil.log_t (id int)")
+    for path in ("''", "evil, public, pg_catalog"):
+        shop.sql(f"SET search_path = {path}")
+        shop.sql("INSERT INTO public.t VALUES ((SELECT count(*) + 1 FROM public.t), 'a', 1)")
+        shop.sql("UPDATE public.t SET name = name || 'x'")
+    shop.sql("RESET search_path")
+    assert len(same(shop, till, "SELECT id, name FROM t ORDER BY id")) == 2
+
+
+def test_b68_a_dump_is_restored_with_its_triggers_and_does_not_replicate_by_itself(
+    build: Build, pg: Any, database: Callable[..., str]
+) -> None:
+    if not isinstance(pg, Cluster):
+        pytest.skip("pg_dump of the embedded server is needed; the server is somebody else's")
+    shop, till = build()
+    shop.sql("INSERT INTO t VALUES (1, 'a', 1)")
+    shop.settle()
+    copy = database("copy")
+    dump = subprocess.run([pg.bin("pg_dump"), shop.settings.central.dsn], check=True, capture_output=True)
+    subprocess.run(
+        [pg.bin("psql"), "-q", "-v", "ON_ERROR_STOP=1", copy], input=dump.stdout, check=True, capture_output=True
+    )
+    with connect(copy, "restored") as there:
+        there.execute("UPDATE t SET name = 'in the copy'")
+        assert there.execute("SELECT count(*) FROM tillsync.log_t").fetchone() == (2,)
+    assert same(shop, till, "SELECT id, name FROM t") == [(1, "a")]
+
+
+def test_b84_columns_that_are_not_shipped_make_no_traffic(build: Build) -> None:
+    shop, till = build()
+    shop.sql("INSERT INTO t SELECT g, 'n', 1 FROM generate_series(1, 100) g")
+    shop.settle()
+    before = captured(shop)
+    for _ in range(100):
+        shop.sql("UPDATE t SET seen = seen + 1")
+    shop.sql("UPDATE t SET name = name, price = price * 1.00")
+    assert captured(shop) == before
+    assert shop.settle() == 0
+    assert till.sql("SELECT count(*) FROM t") == [(100,)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE t RENAME COLUMN name TO title",
+        "ALTER TABLE t DROP COLUMN name",
+        "ALTER TABLE t DROP COLUMN price CASCADE",
+        "ALTER TABLE t RENAME COLUMN id TO number",
+        "ALTER TABLE t ALTER COLUMN id TYPE bigint",
+        "ALTER TABLE t ALTER COLUMN price TYPE text",
+        "ALTER TABLE t ADD COLUMN vat numeric DEFAULT 20",
+        "ALTER TABLE t DROP CONSTRAINT t_pkey CASCADE, ADD PRIMARY KEY (id, seen)",
+    ],
+)
+def test_no_change_of_a_table_makes_an_applications_statement_fail(build: Build, change: str) -> None:
+    shop, _ = build()
+    shop.sql("INSERT INTO t VALUES (1, 'a', 1), (2, 'b', 2)")
+    shop.settle()
+    shop.sql(change)
+    names = [
+        n
+        for (n,) in shop.sql(
+            "SELECT attname FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0 AND NOT attisdropped"
+        )
+    ]
+    key = names[0]
+    before = captured(shop)
+    shop.sql(f"INSERT INTO t ({key}) VALUES ({5_000_000_000 if 'bigint' in change else 3})")
+    shop.sql(f"UPDATE t SET seen = 1, {key} = {key} + 10 WHERE {key} = 2")
+    shop.sql(f"DELETE FROM t WHERE {key} = 1")
+    assert captured(shop) > before, "the log says that there is something to look at"
+
+
+def test_b54_b56_a_changed_table_is_followed_after_an_installation(build: Build) -> None:
+    central = "CREATE TABLE t (id int PRIMARY KEY, name text)"
+    tables = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, vat NUMERIC)"
+    shop, till = build(central, tables, [{"name": "all", "direction": "down", "table": [{"name": "t"}]}])
+    shop.sql("INSERT INTO t VALUES (1, 'a'), (2, 'b')")
+    shop.settle()
+    shop.sql("ALTER TABLE t ADD COLUMN vat numeric DEFAULT 20")
+    shop.sql("UPDATE t SET vat = 10 WHERE id = 1")
+    schema.install(shop.conn, schema.prepare(shop.conn, shop.settings))
+    assert same(shop, till, "SELECT id, name, vat FROM t ORDER BY id") == [(1, "a", 10), (2, "b", 20)]
+    shop.sql("UPDATE t SET vat = 5 WHERE id = 2")
+    assert same(shop, till, "SELECT vat FROM t WHERE id = 2") == [(5,)]
