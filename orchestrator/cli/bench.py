@@ -41,6 +41,17 @@ def up(rows: Rows = 100_000, rounds: Rounds = 5, json: Json = False) -> None:
 
 
 @bench_app.command()
+def capture(rows: Rows = 100_000, rounds: Rounds = 5, json: Json = False) -> None:
+    """What the triggers cost the applications: each statement against the same one without them.
+
+    Examples:
+
+        tillsync bench capture --json
+    """
+    _measure("capture", json, rows=rows, rounds=rounds)
+
+
+@bench_app.command()
 def latency(
     updates: Annotated[int, typer.Option(min=2, max=10_000, help="How many single updates, one after another.")] = 50,
     json: Json = False,

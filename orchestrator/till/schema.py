@@ -74,8 +74,6 @@ def uninstall(db: apsw.Connection) -> None:
         for kind in ("trigger", "table"):
             for name in _own(db, kind):
                 db.execute(f"DROP {kind} {q(name)}")
-        if rows(db, "SELECT 1 FROM main.sqlite_master WHERE name = 'sqlite_sequence'"):
-            db.execute("DELETE FROM sqlite_sequence WHERE name = 'tillsync_changelog'")
 
 
 def drift(db: apsw.Connection, plan: Plan) -> list[str]:

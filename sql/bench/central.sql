@@ -11,6 +11,14 @@ INSERT INTO price SELECT g, 1, g / 100.0, DATE '2026-01-01' + g % 365, 'price of
 CREATE TABLE price_bare (LIKE price INCLUDING ALL);
 INSERT INTO price_bare SELECT * FROM price;
 
+CREATE TABLE receipt (
+    till        text,
+    id          integer,
+    number      integer NOT NULL,
+    sold_at     timestamptz NOT NULL,
+    total       numeric(12,2) NOT NULL,
+    PRIMARY KEY (till, id)
+);
 CREATE TABLE receipt_line (
     till        text,
     receipt_id  integer,

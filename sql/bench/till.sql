@@ -6,6 +6,13 @@ CREATE TABLE price (
     valid_from  TEXT NOT NULL,
     note        TEXT
 );
+CREATE TABLE receipt (
+    id          INTEGER PRIMARY KEY,
+    number      INTEGER NOT NULL UNIQUE,
+    sold_at     TEXT NOT NULL,
+    total       NUMERIC NOT NULL
+);
+CREATE INDEX receipt_sold_at ON receipt (sold_at);
 CREATE TABLE receipt_line (
     receipt_id  INTEGER NOT NULL,
     line_no     INTEGER NOT NULL,
@@ -15,3 +22,4 @@ CREATE TABLE receipt_line (
     sold_at     TEXT NOT NULL,
     PRIMARY KEY (receipt_id, line_no)
 );
+CREATE INDEX receipt_line_item ON receipt_line (item_id);

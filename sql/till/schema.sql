@@ -30,8 +30,10 @@ CREATE TABLE IF NOT EXISTS tillsync_state (
 -- agent turns into a D or removes. The images o1.. and n1.. (added by the installation, as wide as the widest table)
 -- have no declared type, so that every value is stored exactly as it is.
 -- No unique rule but the key: a conflict clause of the application's own statement reaches into triggers.
+-- seq needs no AUTOINCREMENT, which would write another page with every commit of the application: SQLite goes on after the
+-- newest entry, and that is never purged. A number that a void mark leaves free was never shipped.
 CREATE TABLE IF NOT EXISTS tillsync_changelog (
-    seq   INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq   INTEGER PRIMARY KEY,
     nonce INTEGER NOT NULL,
     tab   INTEGER NOT NULL,
     op    TEXT NOT NULL,

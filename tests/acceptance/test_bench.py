@@ -17,6 +17,7 @@ pytestmark = pytest.mark.timeout(120)
     [
         (("down", "--rows", "500", "--rounds", "1"), {"ratio", "rows_per_second", "capture_ratio"}),
         (("up", "--rows", "500", "--rounds", "1"), {"ratio", "rows_per_second"}),
+        (("capture", "--rows", "500", "--rounds", "1"), {"ratio", "with_by_without"}),
         (("latency", "--updates", "3"), {"ratio", "p50_ms", "max_ms"}),
         (("memory", "--rows", "500"), {"ratio", "peak_mb"}),
     ],

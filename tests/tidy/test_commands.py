@@ -17,7 +17,7 @@ from tests.tidy.files import ROOT
 DOCUMENT = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 READS = {
     *("config check", "config show", "branch list", "status", "sync central", "sync till", "demo"),
-    *(f"bench {what}" for what in ("down", "up", "latency", "memory")),
+    *(f"bench {what}" for what in ("down", "up", "capture", "latency", "memory")),
 }
 WRITES = {
     *(f"{verb} {side}" for verb in ("install", "uninstall") for side in ("central", "relay", "till")),

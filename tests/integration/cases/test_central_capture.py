@@ -11,8 +11,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from orchestrator.central import schema
+from orchestrator.central.agent import CentralAgent
 from orchestrator.core.world import World
 from orchestrator.demo.server import Cluster
 from orchestrator.postgres import connect
@@ -292,3 +294,23 @@ def test_b54_b56_a_changed_table_is_followed_after_an_installation(build: Build)
     assert same(shop, till, "SELECT id, name, vat FROM t ORDER BY id") == [(1, "a", 10), (2, "b", 20)]
     shop.sql("UPDATE t SET vat = 5 WHERE id = 2")
     assert same(shop, till, "SELECT vat FROM t WHERE id = 2") == [(5,)]
+
+
+def test_b66_the_agent_needs_no_superuser(build: Build, world: World) -> None:
+    shop, till = build()
+    shop.sql("CREATE ROLE plain LOGIN NOSUPERUSER PASSWORD 'of the agent'")
+    for grant in (
+        "USAGE ON SCHEMA tillsync",
+        "SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA tillsync",
+        "USAGE ON ALL SEQUENCES IN SCHEMA tillsync",
+        "SELECT, INSERT, UPDATE, DELETE ON t, child",
+    ):
+        shop.sql(f"GRANT {grant} TO plain")
+    shop.agent.close()
+    dsn = make_conninfo(shop.settings.central.dsn, user="plain", password="of the agent")
+    settings = shop.settings.model_copy(update={"central": shop.settings.central.model_copy(update={"dsn": dsn})})
+    shop.agent = CentralAgent(settings, world)
+    shop.sql("INSERT INTO t VALUES (1, 'a', 1)")
+    till.sql("UPDATE t SET name = 'refused'")
+    till.sql("INSERT INTO child VALUES (1, 1, 'refused')")
+    assert same(shop, till, "SELECT id, name FROM t") == [(1, "a")]

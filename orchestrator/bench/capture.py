@@ -1,0 +1,113 @@
+"""`tillsync bench capture`: what capture costs the applications, against the same statements without a trigger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import apsw
+import psycopg
+
+from orchestrator import assets
+from orchestrator.bench.lab import Lab, lab
+from orchestrator.postgres import connect
+
+ROWS_PER_COMMIT = 5
+COMMITS = 2_000
+TRANSACTIONS = 500
+SINGLE_UPDATES = 1_000
+ALLOWED = {
+    "till_normal": 1.5,
+    "till_full": 1.1,
+    "central_bulk": 2.2,
+    "central_small": 1.2,
+    "central_bulk_after_small": 2.2,
+}
+
+
+def run(rows: int = 100_000, rounds: int = 5, seen: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Medians over the rounds of with / without; `ratio` = the one that comes nearest to what is allowed, by that.
+
+    till_*: commits of 5 rows, a receipt and its lines, at that `synchronous`. central_bulk: one UPDATE of `rows`;
+    central_small: transactions of 5 updated rows, durable; central_bulk_after_small: one UPDATE of `rows` in a session
+    that has done 1 000 single ones.
+    """
+    measured: dict[str, list[float]] = {name: [] for name in ALLOWED}
+    with lab() as made:
+        bare = _bare_file(made.directory)
+        for number in range(rounds):
+            for name, pace in _round(made, bare, rows, number):
+                measured[name].append(pace)
+            seen(f"round {number + 1} of {rounds}: " + ", ".join(f"{n} {m[-1]:.2f}" for n, m in measured.items()))
+        bare.close()
+    middle = {name: round(median(found), 3) for name, found in measured.items()}
+    return {
+        "ratio": round(max(middle[name] / ALLOWED[name] for name in ALLOWED), 3),
+        "rows": rows,
+        "with_by_without": middle,
+        "allowed": ALLOWED,
+    }
+
+
+def _round(made: Lab, bare: apsw.Connection, rows: int, number: int) -> Iterator[tuple[str, float]]:
+    made.tidy()
+    bare.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    for pace in ("normal", "full"):
+        for db in (made.pos, bare):
+            db.execute(f"PRAGMA synchronous = {pace}")
+        first = 10_000_000 * (number + 1) + (1_000_000 if pace == "full" else 0)
+        yield f"till_{pace}", _ratio(partial(_sell, first), made.pos, bare)
+    with connect(made.settings.central.dsn, "head office's session") as fresh:
+        yield "central_bulk", _ratio(lambda table: _bulk(fresh, table, rows), "price", "price_bare")
+    made.tidy()
+    yield "central_small", _ratio(lambda table: _small(made.head, table), "price", "price_bare")
+    with connect(made.settings.central.dsn, "head office's session") as used:
+        for table in ("price", "price_bare"):
+            for item in range(1, SINGLE_UPDATES + 1):
+                used.execute(f"UPDATE {table} SET amount = amount + 1 WHERE item_id = %s", [item])
+        made.tidy()
+        yield "central_bulk_after_small", _ratio(lambda table: _bulk(used, table, rows), "price", "price_bare")
+
+
+def _ratio(work: Callable[[Any], None], captured: Any, bare: Any) -> float:
+    """Seconds of the work with capture by those without, the two taken in turns."""
+    taken = {id(captured): 0.0, id(bare): 0.0}
+    for subject in (bare, captured, captured, bare):
+        started = perf_counter()
+        work(subject)
+        taken[id(subject)] += perf_counter() - started
+    return taken[id(captured)] / taken[id(bare)]
+
+
+def _sell(first: int, db: apsw.Connection) -> None:
+    """Sales as a till's application writes them: one statement a row, one commit a sale."""
+    (newest,) = db.execute("SELECT max(id) FROM receipt WHERE id >= ?", (first,)).fetchall()[0]
+    start = first if newest is None else int(newest) + 1
+    for receipt in range(start, start + COMMITS // 2):
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("INSERT INTO receipt VALUES (?, ?, ?, 38)", (receipt, receipt, "2026-03-01T10:00:00+00:00"))
+        for line in range(ROWS_PER_COMMIT - 1):
+            row = (receipt, line, receipt * line % 3000, 1, 9.5, "2026-03-01T10:00:00+00:00")
+            db.execute("INSERT INTO receipt_line VALUES (?, ?, ?, ?, ?, ?)", row)
+        db.execute("COMMIT")
+
+
+def _bulk(head: psycopg.Connection, table: str, rows: int) -> None:
+    head.execute(f"UPDATE {table} SET amount = amount + 1 WHERE item_id <= %s", [rows])
+
+
+def _small(head: psycopg.Connection, table: str) -> None:
+    for item in range(1, TRANSACTIONS // 2 * ROWS_PER_COMMIT, ROWS_PER_COMMIT):
+        items = list(range(item, item + ROWS_PER_COMMIT))
+        head.execute(f"UPDATE {table} SET amount = amount + 1 WHERE item_id = ANY (%s)", [items])
+
+
+def _bare_file(directory: Path) -> apsw.Connection:
+    db = apsw.Connection(str(directory / "bare.db"))
+    db.execute("PRAGMA journal_mode = wal").fetchall()
+    db.execute(assets.text("sql/bench/till.sql"))
+    return db
