@@ -196,6 +196,8 @@ class CentralSettings(Common):
     central: DatabaseSettings
     relay: DatabaseSettings
     parameters: dict[Identifier, Annotated[str, Field(min_length=1)]] = {}
+    till_version_min: Annotated[str, Field(pattern=r"^(\d{1,6}(\.\d{1,6}){0,3})?$")] = ""
+    till_schema_min: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     channel: Annotated[tuple[ChannelSettings, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -34,6 +34,7 @@ def prepare(conn: psycopg.Connection, settings: CentralSettings) -> Prepared:
     tables = catalog.read(conn)
     newest = newest_plan(conn)
     plan = make_plan(newest.version if newest else 1, settings.parameters, settings.channel, tables)
+    plan = msgspec.structs.replace(plan, version_min=settings.till_version_min, schema_min=settings.till_schema_min)
     if newest is not None and plan != newest:
         plan = msgspec.structs.replace(plan, version=newest.version + 1)
     return derived(plan, tables)

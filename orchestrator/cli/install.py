@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -81,10 +81,19 @@ def relay(
 
 
 @install_app.command("till")
-def till(config: TillFile = None, sql: Sql = False, dry_run: DryRun = False, json: Json = False) -> None:
+def till(
+    config: TillFile = None,
+    sql: Sql = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Go on without the tables and columns that the till's file does not have.")
+    ] = False,
+) -> None:
     """Puts our tables and triggers into the till's file, as the plan asks that head office has published.
 
-    The till's application may be at work meanwhile.
+    The till's application may be at work meanwhile. With --partial a till whose application is older than the plan
+    takes part with what it has; the rest comes when it has it.
 
     Examples:
 
@@ -97,9 +106,9 @@ def till(config: TillFile = None, sql: Sql = False, dry_run: DryRun = False, jso
 
     settings = till_settings(config)
     if sql:
-        typer.echo(setup.till_script(settings, real_world()), nl=False)
+        typer.echo(setup.till_script(settings, real_world(), partial=partial), nl=False)
     else:
-        _say(setup.install_till(settings, real_world(), dry_run=dry_run), "installed", dry_run, json)
+        _say(setup.install_till(settings, real_world(), dry_run=dry_run, partial=partial), "installed", dry_run, json)
 
 
 @uninstall_app.command("central")
@@ -156,6 +165,8 @@ def _say(done: Done, verb: str, dry_run: bool, json: bool) -> None:
         return
     version = f", plan version {done.plan_version}" if done.plan_version else ""
     typer.echo(f"{done.place}: {'nothing done; it would be ' if dry_run else ''}{verb}{version}; {done.changes}")
+    for lack in done.lacks:
+        typer.echo(f"  without: {lack}")
     if dry_run:
         for sign, names in (("+", done.changes.created), ("~", done.changes.altered), ("-", done.changes.dropped)):
             for name in names:

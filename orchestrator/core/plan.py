@@ -13,7 +13,7 @@ import msgspec
 from orchestrator.errors import ConfigError
 
 FORMAT = 1
-"""Version of the plan's own shape; a till refuses a plan with a higher one."""
+"""The newest format of plans that this version reads; a till refuses a plan with a higher one."""
 
 
 class PolicySpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,12 +92,19 @@ class Channel(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """All channels, with the node parameters that filters use (name -> PostgreSQL type)."""
+    """All channels, with the node parameters that filters use (name -> PostgreSQL type).
+
+    format: the oldest format whose readers can obey the plan. What they do not know of is left unread, so that an
+    addition does not raise it. version_min, schema_min: of Tillsync at the till, and of its application's file
+    (user_version).
+    """
 
     version: int
     parameters: dict[str, str]
     channels: tuple[Channel, ...]
     format: int = FORMAT
+    version_min: str = ""
+    schema_min: int = 0
 
     def tables(self) -> Iterator[tuple[Channel, Table]]:
         """Every table with its channel; a table is in one channel only."""

@@ -27,12 +27,14 @@ BEGIN, COMMIT = "BEGIN;\n", "\nCOMMIT;\n"
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What an installation or a removal changed, or would have: `place` is where, without secrets."""
+    """What an installation or a removal changed, or would have: `place` is where, without secrets. lacks: what of the
+    plan a till goes on without."""
 
     place: str
     changes: Changes
     plan_version: int | None = None
     plan_changed: bool = False
+    lacks: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -43,6 +45,7 @@ class Done:
             "created": self.changes.created,
             "altered": self.changes.altered,
             "dropped": self.changes.dropped,
+            "lacks": self.lacks,
         }
 
 
@@ -109,21 +112,22 @@ def uninstall_relay(
         return Done(place, _within(conn, "relay", dry_run, lambda: relay.uninstall_on(conn)))
 
 
-def install_till(settings: TillSettings, world: World, *, dry_run: bool = False) -> Done:
-    """Install into the till's file what the plan, which comes from the relay, asks for."""
-    done = till.install_till(settings, world, dry_run=dry_run)
+def install_till(settings: TillSettings, world: World, *, dry_run: bool = False, partial: bool = False) -> Done:
+    """Install into the till's file what the plan, which comes from the relay, asks for; `partial`: what fits of it."""
+    done = till.install_till(settings, world, dry_run=dry_run, partial=partial)
     place = str(settings.till.database)
     if done.report is None:
         return Done(place, Changes(), done.plan_version)
     made, dropped = (
         tuple(f"trigger {n}" for n in names) for names in (done.report.triggers_made, done.report.triggers_dropped)
     )
-    return Done(place, Changes(created=made, dropped=dropped), done.plan_version)
+    lacks = tuple(str(lack.error) for lack in done.report.lacks)
+    return Done(place, Changes(created=made, dropped=dropped), done.plan_version, lacks=lacks)
 
 
-def till_script(settings: TillSettings, world: World) -> str:
+def till_script(settings: TillSettings, world: World, *, partial: bool = False) -> str:
     """What `install_till` runs, for the sqlite3 shell."""
-    return till.install_till(settings, world, as_sql=True).script
+    return till.install_till(settings, world, as_sql=True, partial=partial).script
 
 
 def uninstall_till(settings: TillSettings, *, dry_run: bool = False, force: bool = False) -> Done:

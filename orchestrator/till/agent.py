@@ -15,7 +15,7 @@ from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
 from orchestrator.relay.client import Hello, connect_branch
 from orchestrator.settings import TillSettings
-from orchestrator.till import changelog, schema, state
+from orchestrator.till import changelog, state, watch
 from orchestrator.till.database import connect, explained, rows, value
 from orchestrator.till.pull import check_node, pull
 from orchestrator.till.push import push
@@ -50,7 +50,6 @@ class TillAgent:
         self._settings, self._world = settings, world
         self._relay = relay or connect_branch(postgres.conninfo(settings.relay))
         self._db: apsw.Connection | None = None
-        self._schema_version = -1
         self._reported: dict[str, Any] = {}
         self._reported_at = -inf
 
@@ -89,20 +88,12 @@ class TillAgent:
             self._db = db
         return self._db
 
-    def _mend(self, db: apsw.Connection) -> None:
-        """Triggers that a change of the application's schema removed or came before are made again.
-
-        What was written without them was not captured: that is said, and found by a reconciliation.
-        """
-        version = int(value(db, "PRAGMA main.schema_version"))
-        if version == self._schema_version:
-            return
-        plan = schema.stored_plan(db)
-        gone = schema.drift(db, plan) if plan else []
-        if plan and gone:
-            log.warning("triggers were missing or out of order and are made again", triggers=gone)
-            schema.install(db, plan, self._world)
-        self._schema_version = int(value(db, "PRAGMA main.schema_version"))
+    @staticmethod
+    def _mend(db: apsw.Connection) -> None:
+        """After a change of the application's schema: triggers are put right, and what was missed is found."""
+        if watch.changed(db):
+            with changelog.settled(db):
+                pass
 
     def _purge(self, db: apsw.Connection) -> None:
         now = state.load(db)
@@ -128,6 +119,7 @@ class TillAgent:
             "waiting": report.waiting,
             "held": int(value(db, "SELECT count(*) FROM tillsync_held")),
             "loading": [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE loaded_tick IS NULL")],
+            "lacks": [r for (r,) in rows(db, 'SELECT reason FROM tillsync_lack ORDER BY central, "column"')],
             "pushed": list(now.pushed),
             "ack": list(now.ack),
             "errors": [str(e) for e in failed],

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import apsw
 
 from orchestrator.core.changes import ORIGIN
 from orchestrator.core.world import World
 from orchestrator.relay.client import TickHead
-from orchestrator.till import held, notices, orphans, state, waiting
+from orchestrator.till import held, known, notices, orphans, state, waiting
 from orchestrator.till.changelog import has, settled
 from orchestrator.till.database import rows
+from orchestrator.till.known import Memory
 from orchestrator.till.lifting import LIFT_BYTES_MIN, lifted
 from orchestrator.till.orphans import Touched
 from orchestrator.till.parts import Piece, Rows, Tick
@@ -32,8 +34,18 @@ class _Run:
     pending: Pending
     loaded: dict[int, bool]
     waiting: frozenset[str]
+    memories: Mapping[str, Memory]
     touched: Touched = field(default_factory=Touched)
     moved: int = 0
+    remembered: dict[str, list[Sequence[Any]] | None] = field(default_factory=dict)
+
+    def remember(self, target: Target, keys: Sequence[Sequence[Any]] | None) -> None:
+        """Notes rows of a table (None: all of them) whose memory is to be brought up to date at the end."""
+        noted = self.remembered.setdefault(target.table.name, [])
+        if keys is None:
+            self.remembered[target.table.name] = None
+        elif noted is not None:
+            noted += keys
 
 
 def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Tick], world: World) -> int:
@@ -43,11 +55,12 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
     and is captured: no other connection ever sees that capture rests.
     """
     with settled(db):
+        known.follow(db)
         state.set_applying(db, True)
         world.crash("apply.begun")
         now = state.load(db)
         loaded = {s: tick is not None for s, tick in rows(db, "SELECT stream, loaded_tick FROM tillsync_stream")}
-        run = _Run(db, world.now().isoformat(), Pending(db, now.ack), loaded, waiting.tables(db))
+        run = _Run(db, world.now().isoformat(), Pending(db, now.ack), loaded, waiting.tables(db), known.memories(db))
         with lifted(db, _heavy(targets, ticks)):
             for tick in ticks:
                 before, now = now, take_ack(db, now, tick.head)
@@ -56,6 +69,8 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
                 _apply_tick(run, targets, tick.head, tick.pieces)
                 world.crash("apply.tick")
             _try_again(run, targets, ticks[0].head.n, ticks[-1].head.n)
+        for name, keys in run.remembered.items():
+            known.remember(db, targets[name], run.memories[name], keys)
         orphans.report(db, targets, run.touched, ticks[-1].head.n, run.at)
         state.set_applying(db, False)
         world.crash("apply.rows")
@@ -130,6 +145,11 @@ def _apply_table(run: _Run, target: Target, snapshot: list[Piece], changes: list
         waiting.add_unfit(db, piece.layout, piece.unfit, tick, run.at)
         if target.till.foreign_keys:
             run.touched.put(target, [[row[p] for p in piece.layout.key_places] for row in arrived])
+    if target.table.name in run.memories:
+        for piece in () if snapshot else changes:
+            run.remember(target, piece.keys())
+        if snapshot:
+            run.remember(target, None)
     if is_noticed:
         notices.collect(db, target, tick, run.at)
 
@@ -176,6 +196,8 @@ def _try_again(run: _Run, targets: Mapping[str, Target], first: int, last: int) 
         target = targets[name]
         for found, bodies in waiting.before(run.db, target, first):
             put_with_care(run.db, found, bodies, pending=run.pending.of(target), tick=last, at=run.at)
+            if name in run.memories:
+                run.remember(target, [[row[p] for p in found.key_places] for row in bodies])
 
 
 def _heavy(targets: Mapping[str, Target], ticks: Sequence[Tick]) -> list[Target]:

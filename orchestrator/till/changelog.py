@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 
 from orchestrator.core.changes import ORIGIN, Change, Position, Row
-from orchestrator.till import shapes
+from orchestrator.till import drift, shapes
 from orchestrator.till.database import rows, transaction, value
 from orchestrator.till.marks import resolve_marks
 
@@ -22,11 +22,13 @@ PURGE_ENTRIES = 5_000
 
 @contextmanager
 def settled(db: apsw.Connection) -> Iterator[None]:
-    """The agent's one kind of write transaction: before anything else, marks become deletes or vanish.
+    """The agent's one kind of write transaction. Before anything else, triggers are put right where the file's schema
+    changed, and marks become deletes or vanish.
 
     So marks are found only behind everything an agent has seen, and no row is removed uncaptured over an open mark.
     """
     with transaction(db):
+        drift.settle(db)
         resolve_marks(db)
         yield
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import apsw
 
 from orchestrator.core.values import quote_sqlite as q
+from orchestrator.till import watch
 from orchestrator.till.capture import PREFIX
 from orchestrator.till.database import rows
 from orchestrator.till.target import Target
@@ -30,6 +31,8 @@ def lifted(db: apsw.Connection, targets: Iterable[Target]) -> Iterator[None]:
     yield
     for _, sql in made:
         db.execute(sql)
+    if made:
+        db.execute(watch.NOTE)
 
 
 def _triggers(db: apsw.Connection, target: Target) -> list[tuple[str, str]]:

@@ -10,10 +10,11 @@ from orchestrator.core import plan as plans
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide
 from orchestrator.relay.client import Hello, TickHead
-from orchestrator.till import schema, state
+from orchestrator.till import drift, schema, state, watch
 from orchestrator.till.apply import apply
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows
+from orchestrator.till.fitness import check_age
 from orchestrator.till.parts import Tick, decode_early, read_tick
 from orchestrator.till.relay import Relay
 from orchestrator.till.target import Target
@@ -35,7 +36,7 @@ def pull(db: apsw.Connection, relay: Relay, world: World, hello: Hello | None = 
     check_node(db, hello)
     moved = 0
     now = state.load(db)
-    if hello.plan_version > now.plan_version:
+    if hello.plan_version > now.plan_version or not watch.plan_is_read(db):
         moved += _take_plan(db, relay, world)
     _subscribe(db, hello)
     if now.tick and not _is_on_course(relay, hello, now):
@@ -58,9 +59,15 @@ def _take_plan(db: apsw.Connection, relay: Relay, world: World) -> int:
     body = relay.plan()
     if body is None:
         return 0
-    schema.install(db, plans.decode(body), world)
+    plan = plans.decode(body)
+    now = state.load(db)
+    if plan.version < now.plan_version:  # a relay that came back from a backup: central publishes it again
+        return 0
+    check_age(db, plan)
+    drift.tell(schema.install(db, plan, world, partial=True))
+    watch.note_plan(db)
     world.crash("pull.plan")
-    return 1
+    return int(plan.version > now.plan_version)
 
 
 def _subscribe(db: apsw.Connection, hello: Hello) -> None:

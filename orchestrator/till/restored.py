@@ -11,7 +11,7 @@ from orchestrator.core import wire
 from orchestrator.core.changes import ORIGIN, Position, Shape, decode_upload
 from orchestrator.core.world import World
 from orchestrator.relay.client import UploadPart
-from orchestrator.till import changelog, state
+from orchestrator.till import changelog, known, state
 from orchestrator.till.changelog import settled
 from orchestrator.till.puts import put
 from orchestrator.till.relay import Relay
@@ -42,7 +42,11 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
         targets = targets_of(db)
         # Capture rests for what the relay has whole: central gets it, or has it. The rest never left: capture it anew.
         state.set_applying(db, True)
+        known.follow(db)
         _put_back(db, (p for p in sent if p.uid in complete), targets, fresh, world)
+        for name, memory in known.memories(db).items():
+            if name in targets:
+                known.remember(db, targets[name], memory, None)
         state.set_applying(db, False)
         _put_back(db, (p for p in sent if p.uid not in complete), targets, fresh, world)
         ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]

@@ -12,6 +12,7 @@ from orchestrator.relay.client import connect_branch
 from orchestrator.settings import TillSettings
 from orchestrator.till import changelog, schema, state
 from orchestrator.till.database import connect
+from orchestrator.till.fitness import check_age
 from orchestrator.till.pull import check_node
 from orchestrator.till.relay import Relay
 
@@ -27,12 +28,19 @@ class Setup:
 
 
 def install_till(
-    settings: TillSettings, world: World, *, dry_run: bool = False, as_sql: bool = False, relay: Relay | None = None
+    settings: TillSettings,
+    world: World,
+    *,
+    dry_run: bool = False,
+    as_sql: bool = False,
+    partial: bool = False,
+    relay: Relay | None = None,
 ) -> Setup:
     """Installs into the till's file what the published plan asks for. With `dry_run` or `as_sql` the file is only read.
+    With `partial` what the till's tables do not have is left out.
 
     Raises ConfigError TS-510 to TS-516 where the till's tables do not fit, TS-523 where there is no plan yet,
-    PersonMustDecide TS-521 where the account is another node's.
+    PersonMustDecide TS-521 where the account is another node's, TS-532 where the till is too old for the plan.
     """
     db = connect(settings.till.database, busy_ms=settings.till.busy_timeout_ms)
     own = relay or connect_branch(postgres.conninfo(settings.relay))
@@ -50,9 +58,11 @@ def install_till(
         if body is None:
             raise ConfigError("TS-523", "no plan is published yet", hint="run `tillsync install central` first")
         plan = plans.decode(body)
+        check_age(db, plan)
         if dry_run or as_sql:
-            return Setup(hello.node, plan.version, None, schema.script(db, plan, node=hello.node))
-        return Setup(hello.node, plan.version, schema.install(db, plan, world, node=hello.node), "")
+            return Setup(hello.node, plan.version, None, schema.script(db, plan, node=hello.node, partial=partial))
+        report = schema.install(db, plan, world, node=hello.node, partial=partial)
+        return Setup(hello.node, plan.version, report, "")
     finally:
         own.close()
         db.close()

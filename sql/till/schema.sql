@@ -104,3 +104,26 @@ CREATE TABLE IF NOT EXISTS tillsync_problem (
     at      TEXT NOT NULL,
     PRIMARY KEY (central, key, kind)
 );
+
+-- One row: what the agent watches the file by. schema_version is SQLite's own, as it was when triggers and rows were last
+-- found in order; followed_seq is how far tillsync_known_* follow the changelog; software last took the plan.
+-- The tables tillsync_known_<shape> are made by the installation: what captured rows were last seen as, so that what was
+-- written while the triggers were gone can be told.
+CREATE TABLE IF NOT EXISTS tillsync_watch (
+    one            INTEGER PRIMARY KEY CHECK (one = 1),
+    schema_version INTEGER NOT NULL,
+    followed_seq   INTEGER NOT NULL,
+    software       TEXT NOT NULL
+);
+INSERT OR IGNORE INTO tillsync_watch VALUES (1, -1, 0, '');
+
+-- What the plan asks for and this file does not have: a column, or (column '') a table that fits. Rows of such a table, and
+-- values of such a column, stay away until the file has it.
+CREATE TABLE IF NOT EXISTS tillsync_lack (
+    central  TEXT NOT NULL,
+    "column" TEXT NOT NULL,
+    code     TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    hint     TEXT NOT NULL,
+    PRIMARY KEY (central, "column")
+);
