@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 
 from psycopg import sql
 
@@ -112,6 +112,11 @@ class Route:
             key_doc=self._key_doc("a"),
         )
 
+    @cached_property
+    def _predicate(self) -> sql.SQL:
+        """Rendered once: that takes longer than a small tick's statement."""
+        return _sql(self.filter.predicate("r", "s"))
+
     def _statement(
         self,
         deltas: sql.Composable,
@@ -140,7 +145,7 @@ class Route:
             "hold_is_verdict": _equal("h", "v", key),
             "table": identifier(self.table.name),
             "hold": sql.Identifier(self.captured.hold or ""),
-            "predicate": _sql(self.filter.predicate("r", "s")),
+            "predicate": self._predicate,
             "row_doc": self._row_doc(),
             "key_doc": self._key_doc("v"),
             "shipped": shipped,

@@ -16,6 +16,7 @@ from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Catalog, compiled_filters, make_plan
 from orchestrator.errors import ConfigError, TillsyncError
+from orchestrator.postgres import first_line
 from orchestrator.settings import CentralSettings
 
 
@@ -37,7 +38,26 @@ def prepare(conn: psycopg.Connection, settings: CentralSettings) -> Prepared:
     plan = msgspec.structs.replace(plan, version_min=settings.till_version_min, schema_min=settings.till_schema_min)
     if newest is not None and plan != newest:
         plan = msgspec.structs.replace(plan, version=newest.version + 1)
-    return derived(plan, tables)
+    prepared = derived(plan, tables)
+    ask_filters(conn, prepared.filters)
+    return prepared
+
+
+def ask_filters(conn: psycopg.Connection, filters: Mapping[str, Filter]) -> None:
+    """Have PostgreSQL plan every filter, which finds what only it can know: types. Raises ConfigError TS-211."""
+    for name, compiled in filters.items():
+        schema = name.partition(".")[0]
+        try:
+            with conn.transaction(force_rollback=True):
+                path = sql.SQL("SET LOCAL search_path = {}, public").format(sql.Identifier(schema))
+                conn.execute(path)
+                conn.execute(compiled.question().encode())
+        except (psycopg.ProgrammingError, psycopg.DataError) as e:
+            if isinstance(e, psycopg.errors.InsufficientPrivilege):
+                raise
+            raise ConfigError(
+                "TS-211", f"filter of {name}: {first_line(e)}", hint="PostgreSQL cannot plan it; look at the types"
+            ) from e
 
 
 def _check_types(conn: psycopg.Connection, parameters: Mapping[str, str]) -> None:

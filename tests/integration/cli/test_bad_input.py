@@ -35,6 +35,8 @@ FILTER = 'filter = "store_id = :store_id"'
         (FILTER, "filter = \"pg_read_file('x') IS NOT NULL\"", "TS-20", ["pg_read_file"]),
         (FILTER, 'filter = "random() < 0.5"', "TS-206", ["random"]),
         (FILTER, 'filter = "true; DROP TABLE item"', "TS-20", ["item"]),
+        (FILTER, 'filter = "name = 3"', "TS-211", ["item", "text = integer"]),
+        (FILTER, 'filter = "price LIKE \'%1\' AND price"', "TS-211", ["item"]),
     ],
 )
 def test_a_wrong_setting_installs_nothing(
