@@ -36,7 +36,7 @@ FILTER = 'filter = "store_id = :store_id"'
         (FILTER, 'filter = "random() < 0.5"', "TS-206", ["random"]),
         (FILTER, 'filter = "true; DROP TABLE item"', "TS-20", ["item"]),
         (FILTER, 'filter = "name = 3"', "TS-211", ["item", "text = integer"]),
-        (FILTER, 'filter = "price LIKE \'%1\' AND price"', "TS-211", ["item"]),
+        (FILTER, "filter = \"price LIKE '%1' AND price\"", "TS-211", ["item"]),
     ],
 )
 def test_a_wrong_setting_installs_nothing(
