@@ -35,6 +35,9 @@ format: venv ## put the style right
 test: lint ## the whole suite, on real PostgreSQL and SQLite
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m 'not long' $(ARGS)
 
+# How many examples the random tests draw in the large runs.
+test-long: export TILLSYNC_ORACLE_EXAMPLES ?= 20000
+test-long: export TILLSYNC_ROUND_TRIP_EXAMPLES ?= 20000
 test-long: lint ## with the large runs
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --timeout 3600 $(ARGS)
 

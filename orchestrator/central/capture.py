@@ -76,10 +76,12 @@ def script(captured: Captured, source: CatalogTable) -> sql.Composed:
         "log": sql.Identifier(captured.log),
         "index": sql.Identifier(f"{captured.log}_xid"),
         "columns": _list(logged),
-        "absent": _absent(columns[c] for c in dict.fromkeys([*logged, *captured.columns])),
+        "absent": _absent({c: columns[c] for c in logged}, captured.columns),
     }
     added = sql.SQL("\n").join(_added(captured, columns[c]) for c in logged)
     parts = [_template("log").format(**{**names, "columns": _roomy(columns[c] for c in logged), "added": added})]
+    parts.append(_template("rescan").format(tab=captured.tab, log=sql.Identifier(captured.log)))
+    parts.append(_reshaped(captured, [columns[c] for c in logged]))
     if captured.hold:
         typed = _roomy(columns[c] for c in captured.key)
         parts.append(
@@ -94,6 +96,14 @@ def script(captured: Captured, source: CatalogTable) -> sql.Composed:
             )
         )
     return sql.SQL("\n").join(parts)
+
+
+def own_tables(captured: Captured, source: CatalogTable) -> dict[str, set[str]]:
+    """The log and the ledger with the columns that they have of the table, as `name type`."""
+    columns = {c.name: f"{c.name} {_roomy_type(c)}" for c in source.columns}
+    key = {columns[c] for c in captured.key}
+    log = {captured.log: key | {columns[c] for c in captured.routing}}
+    return log | ({captured.hold: key} if captured.hold else {})
 
 
 def removal(tab: str, trigger: str) -> sql.Composed:
@@ -128,9 +138,10 @@ def _compared(captured: Captured, columns: Mapping[str, CatalogColumn]) -> sql.C
     )
 
 
-def _absent(read: Iterable[CatalogColumn]) -> sql.Composed:
-    """One row of NULLs under the names of columns, for those that the table may lose."""
-    nulls = (sql.SQL("NULL::{} AS {}").format(sql.SQL(c.type), sql.Identifier(c.name)) for c in read)
+def _absent(logged: Mapping[str, CatalogColumn], compared: Iterable[str]) -> sql.Composed:
+    """One row of NULLs under the names of columns that the table may lose. Logged ones are typed as they are there."""
+    types = dict.fromkeys(compared, "text") | {c: _roomy_type(column) for c, column in logged.items()}
+    nulls = (sql.SQL("NULL::{} AS {}").format(sql.SQL(t), sql.Identifier(c)) for c, t in types.items())
     return sql.SQL("(SELECT {}) absent").format(sql.SQL(", ").join(nulls))
 
 
@@ -140,10 +151,25 @@ def _added(captured: Captured, column: CatalogColumn) -> sql.Composed:
     )
 
 
+def _reshaped(captured: Captured, logged: list[CatalogColumn]) -> sql.Composed:
+    return _template("reshape").format(
+        tab=captured.tab,
+        log=captured.log,
+        hold=captured.hold or "",
+        key=list(captured.key),
+        names=[c.name for c in logged],
+        types=[_roomy_type(c) for c in logged],
+    )
+
+
 def _roomy(columns: Iterable[CatalogColumn]) -> sql.Composed:
     """Columns of our own for the values of the application's: with room for what a wider type may bring tomorrow."""
-    types = {c.name: _WIDER.get(c.base, without_modifier(c.base)) for c in columns}
-    return sql.SQL(", ").join(sql.SQL("{} {}").format(sql.Identifier(n), sql.SQL(t)) for n, t in types.items())
+    typed = (sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(_roomy_type(c))) for c in columns)
+    return sql.SQL(", ").join(typed)
+
+
+def _roomy_type(column: CatalogColumn) -> str:
+    return _WIDER.get(column.base, without_modifier(column.base))
 
 
 def _list(names: Iterable[str]) -> sql.Composed:

@@ -15,9 +15,16 @@ _WITHOUT_MODIFIER = {"character": "bpchar", "bit": "bit varying", "character[]":
 
 
 def read(conn: psycopg.Connection) -> Mapping[str, CatalogTable]:
-    """Every table of the application by its full name, such as `public.item`."""
-    with conn.cursor(row_factory=dict_row) as cursor:
+    """Every table of the application by its full name, such as `public.item`.
+
+    Types of its own have their schema's name, since the triggers look for them with a search path of their own.
+    """
+    path = "SELECT set_config('search_path', %s, true)"
+    with conn.transaction(), conn.cursor(row_factory=dict_row) as cursor:
+        before = cursor.execute("SELECT current_setting('search_path') AS path").fetchall()[0]["path"]
+        cursor.execute(path, ["pg_catalog"])
         rows = cursor.execute(assets.query("central.catalog")).fetchall()
+        cursor.execute(path, [before])
     tables = (
         msgspec.convert(
             {"name": f"{row['schema']}.{row['table']}", "columns": row["columns"] or [], "key": row["key"] or []},

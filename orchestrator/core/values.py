@@ -62,6 +62,7 @@ _KINDS = {
 Wire = None | int | float | bool | str
 """A value as it stands in a JSON part."""
 
+_TWO = "[0-9][0-9]"
 _DATE = r"[0-9]{4,7}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?"
 _FOREVER = r"-?infinity"
@@ -69,7 +70,7 @@ _MIDNIGHT = r"[ T]00:00(:00(\.0+)?)?(Z|[+-]00(:?00)?)?"
 _FORMS = {
     "date": re.compile(rf"{_DATE}({_MIDNIGHT})?( BC)?|{_FOREVER}"),
     "timestamp": re.compile(rf"{_DATE}([ T]{_TIME}(Z|[+-]00(:?00)?)?)?( BC)?|{_FOREVER}"),
-    "timestamptz": re.compile(rf"{_DATE}([ T]{_TIME} ?(Z|[+-][0-9]{2}(:?[0-9]{2}(:?[0-9]{2})?)?)?)?( BC)?|{_FOREVER}"),
+    "timestamptz": re.compile(rf"{_DATE}([ T]{_TIME} ?(Z|[+-]{_TWO}(:?{_TWO}(:?{_TWO})?)?)?)?( BC)?|{_FOREVER}"),
     "uuid": re.compile(r"[0-9a-fA-F{}-]+"),
 }
 """What a text of the till must look like. PostgreSQL would also read `now`, 31/12/2024 or 20241231, and drop a zone."""
@@ -77,8 +78,8 @@ _FORMS = {
 _FRACTION = r"(\.[0-9]{0,5}[1-9])?"
 _CANONICAL = {
     "date": re.compile(rf"{_DATE}( BC)?|{_FOREVER}"),
-    "timestamp": re.compile(rf"{_DATE}T\d\d:\d\d:\d\d{_FRACTION}( BC)?|{_FOREVER}"),
-    "timestamptz": re.compile(rf"{_DATE}T\d\d:\d\d:\d\d{_FRACTION}\+00:00( BC)?|{_FOREVER}"),
+    "timestamp": re.compile(rf"{_DATE}T{_TWO}:{_TWO}:{_TWO}{_FRACTION}( BC)?|{_FOREVER}"),
+    "timestamptz": re.compile(rf"{_DATE}T{_TWO}:{_TWO}:{_TWO}{_FRACTION}\+00:00( BC)?|{_FOREVER}"),
     "uuid": re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
 }
 
