@@ -42,10 +42,19 @@ def durable_pg() -> Iterator[Server]:
     yield from _cluster(durable=True)
 
 
-def _cluster(*, durable: bool) -> Iterator[Cluster]:
+@pytest.fixture(scope="session")
+def old_pg() -> Iterator[Server]:
+    """The oldest PostgreSQL that this machine has installed, for tests of what depends on the version."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
+    if not found:
+        pytest.skip("NO OLDER POSTGRESQL HERE: install Debian's postgresql-15, say, to run this test on it as well")
+    yield from _cluster(durable=False, programs=found[0].parent)
+
+
+def _cluster(*, durable: bool, programs: Path | None = None) -> Iterator[Cluster]:
     place = Path(tempfile.mkdtemp(prefix="tillsync-test-", dir=open_place()))
     place.chmod(0o755)
-    cluster = Cluster(place, durable=durable, settings=SETTINGS)
+    cluster = Cluster(place, durable=durable, settings=SETTINGS, programs=programs)
     try:
         yield cluster.start()
     finally:

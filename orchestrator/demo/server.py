@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -53,8 +54,8 @@ class Cluster:
     """A server in `directory`, which is made if it is not there; the data survive a stop.
 
     durable=False switches off writing through to the disk: for tests that are not about that. `owner` is the process
-    whose end ends the server. Starting a directory that another process runs raises Busy; a server that was left behind
-    in it is stopped first.
+    whose end ends the server. `programs` is a directory with another PostgreSQL's, the wheel's if not given. Starting
+    a directory that another process runs raises Busy; a server that was left behind in it is stopped first.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class Cluster:
         durable: bool = True,
         settings: Mapping[str, str] | None = None,
         owner: int | None = None,
+        programs: Path | None = None,
     ) -> None:
         self.directory = directory.absolute()
         self.port = 0
         self._settings = {**SETTINGS, **({} if durable else FOR_TESTS_ONLY), **(settings or {})}
         self._owner = os.getpid() if owner is None else owner
+        self._programs = programs
         self._lock = filelock.FileLock(self.directory / "lock")
         self._account = binaries.account()
         self._guard: subprocess.Popen[bytes] | None = None
@@ -138,7 +141,7 @@ class Cluster:
 
     def bin(self, name: str) -> Path:
         """The path of one of the server's programs, such as `psql` or `pg_dump`."""
-        return binaries.directory() / name
+        return (self._programs or binaries.directory()) / name
 
     def _make_data(self) -> None:
         if (self.data / "PG_VERSION").exists():
@@ -159,7 +162,9 @@ class Cluster:
             note.write_text(password)
             for path in (note, Path(handover)):
                 self._account.give(path)
-            made = self._run("initdb", "-D", str(self.data), "-U", SUPERUSER, f"--pwfile={note}", *INITDB)
+            made = self._run(
+                "initdb", "-D", str(self.data), "-U", SUPERUSER, f"--pwfile={note}", *INITDB, *self._letters()
+            )
         if made.returncode:
             raise TillsyncError("TS-795", f"initdb fails in {self.data}: {_why(made.stdout.decode(errors='replace'))}")
         with (self.data / "postgresql.conf").open("a") as config:
@@ -232,6 +237,12 @@ class Cluster:
             ended.stdout = said.read()
         return ended
 
+    def _letters(self) -> Sequence[str]:
+        """Letters beyond ASCII have upper and lower case, on every machine alike; before version 17 they have not."""
+        said = self._run("initdb", "--version").stdout.decode()
+        version = int(re.findall(r"[0-9]+", said)[0])
+        return ("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if version >= 17 else ()
+
     def _has_socket(self) -> bool:
         path = self.data / ".s.PGSQL.65535"
         return os.name == "posix" and len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX
@@ -247,9 +258,6 @@ INITDB: Sequence[str] = (
     "--auth=scram-sha-256",
     "--encoding=UTF8",
     "--locale=C",
-    # Letters beyond ASCII have upper and lower case, on every machine alike.
-    "--locale-provider=builtin",
-    "--builtin-locale=C.UTF-8",
     "--no-sync",
     "--no-instructions",
 )

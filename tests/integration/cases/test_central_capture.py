@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from orchestrator.central import schema
 from orchestrator.central.agent import CentralAgent
 from orchestrator.core.world import World
-from orchestrator.demo.server import Cluster
+from orchestrator.demo.server import Cluster, Server
 from orchestrator.postgres import connect
 from tests.integration.cases.shop import Shop, Till
 
@@ -36,6 +36,12 @@ CHANNELS = [
     }
 ]
 Build = Callable[..., tuple[Shop, Till]]
+
+
+@pytest.fixture(params=["newest", "oldest"])
+def pg(request: pytest.FixtureRequest, pg: Server) -> Server:
+    """The server of the wheel, and an older one where the machine has it."""
+    return request.getfixturevalue("old_pg") if request.param == "oldest" else pg
 
 
 @pytest.fixture
