@@ -9,11 +9,11 @@ from typing import TypeVar
 import psycopg
 
 from orchestrator import postgres
-from orchestrator.central import collect, schema, streams
+from orchestrator.central import collect, drift, schema, streams
 from orchestrator.central.publish import Publisher, Tick
 from orchestrator.central.schema import Prepared
 from orchestrator.core.world import World
-from orchestrator.errors import Unreachable
+from orchestrator.errors import PersonMustDecide, Unreachable
 from orchestrator.log import logger
 from orchestrator.relay.client import connect_central
 from orchestrator.settings import CentralSettings
@@ -66,11 +66,13 @@ class CentralAgent:
         self._place = postgres.place_of(settings.central.dsn)
         self._relay = connect_central(postgres.conninfo(settings.relay))
         self._central: _Central | None = None
+        self._given_up: frozenset[str] = frozenset()
 
     def round(self) -> Report:
         """Collect and publish once. Neither stops the other; the first error of the two is raised at the end."""
         central = self._guarded(self._ready)
         faults: list[Exception] = []
+        central = self._attempt(lambda: self._mended(central), faults) or central
         collected = self._attempt(lambda: self._collect(central), faults)
         tick = self._attempt(lambda: self._publish(central), faults)
         if faults:
@@ -126,6 +128,21 @@ class CentralAgent:
         if self._central is not None:
             self._central.close()
             self._central = None
+
+    def _mended(self, central: _Central) -> _Central:
+        """After a change of tables or triggers under us: put right, and the plan read anew."""
+        found = drift.look(central.conn)
+        digests = frozenset(row["digest"] for row in found)
+        if not found or digests == self._given_up:
+            return central
+        try:
+            drift.mend(central.conn, self._settings, found)
+        except PersonMustDecide:
+            self._given_up = digests  # said once, and not tried again before something changes
+            raise
+        self._disconnect()
+        self._central = self._connect()
+        return self._central
 
     def _collect(self, central: _Central) -> collect.Collected:
         return collect.collect(central.conn, self._relay, central.prepared.plan, self._world)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 import psycopg
@@ -72,9 +72,19 @@ def _check_types(conn: psycopg.Connection, parameters: Mapping[str, str]) -> Non
 
 
 def derived(plan: Plan, tables: Catalog) -> Prepared:
-    """What follows from a plan and the catalog."""
+    """What follows from a plan and the catalog. Tables that are gone are left out, until they are there again."""
+    plan = _present(plan, tables)
     filters = compiled_filters(plan, tables)
     return Prepared(plan, filters, tuple(capture.derive(plan, filters, tables)), tables)
+
+
+def _present(plan: Plan, tables: Catalog) -> Plan:
+    if all(table.name in tables for _, table in plan.tables()):
+        return plan
+    channels = (
+        msgspec.structs.replace(c, tables=tuple(t for t in c.tables if t.name in tables)) for c in plan.channels
+    )
+    return msgspec.structs.replace(plan, channels=tuple(channels))
 
 
 def newest_plan(conn: psycopg.Connection, version: int | None = None) -> Plan | None:
@@ -93,23 +103,33 @@ def installed(conn: psycopg.Connection) -> Prepared:
     return derived(plan, catalog.read(conn))
 
 
-def script(prepared: Prepared) -> sql.Composed:
-    """The whole installation as one script for a DBA who runs it himself; running it again changes nothing."""
+def script(prepared: Prepared, *, plan: Plan | None = None, only: Collection[str] | None = None) -> sql.Composed:
+    """The whole installation as one script for a DBA who runs it himself; running it again changes nothing.
+
+    plan: the one to be stored, where tables of it are gone. only: tables whose capture is made, the others have theirs.
+    """
+    stored = plan or prepared.plan
     parts: list[sql.Composable] = [sql.SQL(assets.text("sql/central/schema.sql"))]
     for captured in prepared.captured:
+        if only is not None and captured.tab not in only:
+            continue
         source = prepared.catalog[captured.tab]
         parts.append(sql.SQL("-- {}").format(sql.SQL(captured.tab)))
         parts.append(capture.script(captured, source))
         parts.append(_save_captured(captured))
     save_plan = sql.SQL(assets.template("sql/central/save_plan.sql"))
-    parts.append(save_plan.format(version=prepared.plan.version, body=plans.encode(prepared.plan).decode()))
+    parts.append(save_plan.format(version=stored.version, body=plans.encode(stored).decode()))
+    watched = sorted({table.name for _, table in stored.tables()} | {c.tab for c in prepared.captured})
+    parts.append(sql.SQL(assets.template("sql/central/save_seen.sql")).format(tables=watched))
     return sql.SQL("\n").join(parts)
 
 
-def install(conn: psycopg.Connection, prepared: Prepared) -> None:
+def install(
+    conn: psycopg.Connection, prepared: Prepared, *, plan: Plan | None = None, only: Collection[str] | None = None
+) -> None:
     """Install or bring up to date, whole or not at all. Triggers of tables that are no longer captured go."""
     with conn.transaction():
-        conn.execute(script(prepared))
+        conn.execute(script(prepared, plan=plan, only=only))
         wanted = {capture.trigger_name(event, c.tab) for c in prepared.captured for event in capture.EVENTS}
         _drop_triggers(conn, keep=wanted)
         streams.refresh(conn, prepared.plan, prepared.filters)

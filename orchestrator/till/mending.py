@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import apsw
 
-from orchestrator.core.plan import Plan
+from orchestrator.core.plan import Plan, Table
 from orchestrator.till import known
 from orchestrator.till.database import rows
 from orchestrator.till.fitness import Fitted
@@ -57,7 +57,7 @@ def reload(
     names: dict[str, None] = {}
     for channel, table, _ in fitted.tables:
         old = before.find(table.name)
-        is_rekeyed = old is not None and old[1].key != table.key
+        is_rekeyed = old is not None and _key(old[1]) != _key(table)
         is_torn = table.name in torn and before.version == plan.version and channel.direction == "down"
         if channel.goes_down and (table.name in gained | emptied or is_rekeyed or is_torn):
             names[channel.name] = None
@@ -73,6 +73,10 @@ def note_lacks(db: apsw.Connection, fitted: Fitted) -> None:
         "INSERT INTO tillsync_lack VALUES (?, ?, ?, ?, ?)",
         [(k.table.name, k.column, k.error.code, k.error.message, k.error.hint) for k in fitted.lacks],
     )
+
+
+def _key(table: Table) -> list[tuple[str, str]]:
+    return [(c.name, c.kind) for c in table.till_key]
 
 
 def _is_lacking(fitted: Fitted, table: str) -> bool:

@@ -49,6 +49,35 @@ SELECT format('%I.%I', n.nspname, c.relname) AS tab, t.tgname AS trigger, p.pron
   JOIN pg_catalog.pg_namespace f ON f.oid = p.pronamespace
  WHERE f.nspname = 'tillsync' AND NOT t.tgisinternal
 
+-- name: drifted
+-- tables of the plan that look otherwise than when they were last in order. torn: what captures them does
+SELECT w.tab, w.gone, s.guard IS DISTINCT FROM w.guard AS torn, s.columns AS seen, w.shape || w.guard AS digest
+  FROM tillsync.watched w JOIN tillsync.seen s USING (tab)
+ WHERE (s.shape, s.guard) IS DISTINCT FROM (w.shape, w.guard) ORDER BY w.tab
+
+-- name: captured
+SELECT tab, key, columns, routing FROM tillsync.captured
+
+-- name: capture_as_it_is
+-- every trigger of ours with what it runs
+SELECT n.nspname || '.' || c.relname AS tab, t.tgname AS trigger, t.tgenabled::text AS enabled,
+       pg_get_triggerdef(t.oid) AS definition, p.prosrc AS body, p.prosecdef AS definer, p.proconfig AS config
+  FROM pg_catalog.pg_trigger t
+  JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+  JOIN pg_catalog.pg_namespace f ON f.oid = p.pronamespace
+ WHERE f.nspname = 'tillsync' AND NOT t.tgisinternal AND t.tgparentid = 0
+ ORDER BY 1, 2
+
+-- name: own_columns
+-- the columns of our tables, with their types
+SELECT c.relname AS name, array_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod)) AS columns
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE n.nspname = 'tillsync' AND c.relkind = 'r' GROUP BY c.relname
+
 -- name: upsert_node
 INSERT INTO tillsync.node (node, params) VALUES (%(node)s, %(params)s)
 ON CONFLICT (node) DO UPDATE SET params = excluded.params, state = 'active', announced = false

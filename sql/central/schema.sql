@@ -138,4 +138,35 @@ CREATE TABLE IF NOT EXISTS tillsync.parked (
 );
 CREATE INDEX IF NOT EXISTS parked_xid ON tillsync.parked (xid);
 CREATE INDEX IF NOT EXISTS parked_open ON tillsync.parked (node, seq) WHERE state = 'parked';
+
+-- the tables of the plan as they were when their capture was last found, or put, in order: their columns, and two digests.
+-- shape: of the table's columns and unique rules; guard: of what captures it. They are made of the catalog rows' own
+-- versions, so that a trigger which was switched off and on again shows, too.
+CREATE TABLE IF NOT EXISTS tillsync.seen (
+    tab          text PRIMARY KEY,
+    columns      text[],
+    shape        text,
+    guard        text
+);
+CREATE OR REPLACE VIEW tillsync.watched AS
+SELECT s.tab, c.oid IS NULL AS gone,
+       (SELECT coalesce(array_agg(a.attname::text ORDER BY a.attnum), '{}') FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       md5(concat_ws(' ', c.oid,
+           (SELECT string_agg(a.attnum || ':' || a.xmin, ',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
+             WHERE a.attrelid = c.oid AND a.attnum > 0),
+           (SELECT string_agg(i.indexrelid || ':' || i.xmin, ',' ORDER BY i.indexrelid) FROM pg_catalog.pg_index i
+             WHERE i.indrelid = c.oid AND i.indisunique))) AS shape,
+       md5(concat_ws(' ', c.oid, l.oid, h.oid,
+           (SELECT string_agg(concat_ws(':', t.oid, t.xmin, p.oid, p.xmin), ',' ORDER BY t.oid)
+              FROM pg_catalog.pg_trigger t
+              JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+              JOIN pg_catalog.pg_namespace f ON f.oid = p.pronamespace
+             WHERE t.tgrelid = c.oid AND f.nspname = 'tillsync'))) AS guard
+  FROM tillsync.seen s
+  LEFT JOIN tillsync.captured k ON k.tab = s.tab
+  LEFT JOIN pg_catalog.pg_class c
+    ON c.oid = to_regclass(quote_ident(split_part(s.tab, '.', 1)) || '.' || quote_ident(substr(s.tab, strpos(s.tab, '.') + 1)))
+  LEFT JOIN pg_catalog.pg_class l ON l.oid = to_regclass('tillsync.' || quote_ident(k.log))
+  LEFT JOIN pg_catalog.pg_class h ON h.oid = to_regclass('tillsync.' || quote_ident(k.hold));
 REVOKE ALL ON SCHEMA tillsync FROM PUBLIC;

@@ -1,40 +1,14 @@
-"""Schemas and triggers change under Tillsync, at either end: it is found, put right, and what was missed is sent."""
+"""Triggers go and tables change at a till, under Tillsync: it is found, put right, and what was missed is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from orchestrator.core.world import World
 from orchestrator.till import database, schema
 from tests.integration.cases.shop import Shop, Till
 
 ORDERS = "SELECT id, status, note FROM sales_order ORDER BY id"
 TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'tillsync_sales_order%'"
-Build = Callable[..., tuple[Shop, Till]]
-
-CENTRAL = "CREATE TABLE item (id int PRIMARY KEY, name text, price numeric(12,4), active bool NOT NULL DEFAULT true)"
-TILL = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price TEXT, active INTEGER)"
-BOTH = [{"name": "all", "direction": "both", "table": [{"name": "item", "policy": "column_merge"}]}]
-
-
-@pytest.fixture
-def build(database: Callable[..., str], world: World, tmp_path: Path) -> Iterator[Build]:
-    made: list[Shop] = []
-
-    def make(central: str = CENTRAL, till: str = TILL, channels: Any = BOTH) -> tuple[Shop, Till]:
-        shop = Shop(database, world, tmp_path, central=central, till=till, channels=channels)
-        made.append(shop)
-        one = shop.till("T1", "B1")
-        shop.settle()
-        return shop, one
-
-    yield make
-    for shop in made:
-        shop.close()
 
 
 def with_orders(shop: Shop, count: int = 4) -> Till:

@@ -1,0 +1,80 @@
+"""Capture at central as it is, held against what would be generated now."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from orchestrator import assets
+from orchestrator.central import capture
+from orchestrator.central.schema import Prepared
+
+_FUNCTION = re.compile(
+    r'CREATE OR REPLACE FUNCTION tillsync\."((?:[^"]|"")+)"\(\).*?AS \$capture\$(.*?)\$capture\$;', re.DOTALL
+)
+_TRIGGER = re.compile(r'CREATE OR REPLACE TRIGGER "((?:[^"]|"")+)" (.*?);\nALTER TABLE', re.DOTALL)
+ALWAYS = "A"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing of ours that is not as it would be generated: `what` says how."""
+
+    table: str
+    name: str
+    what: str
+
+
+def differences(conn: psycopg.Connection, prepared: Prepared) -> list[Difference]:
+    """Everything that `install` would put right: triggers that are missing, disabled, altered or too many, and logs."""
+    with conn.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(assets.query("central.capture_as_it_is")).fetchall()
+        own = {r["name"]: set(r["columns"]) for r in cursor.execute(assets.query("central.own_columns")).fetchall()}
+    there = {(row["tab"], row["trigger"]): row for row in found}
+    made: list[Difference] = []
+    for captured in prepared.captured:
+        made += _of_table(conn, prepared, captured, there, own)
+    known = {(c.tab, capture.trigger_name(event, c.tab)) for c in prepared.captured for event in capture.EVENTS}
+    made += [Difference(tab, name, "is not of the plan") for tab, name in there if (tab, name) not in known]
+    return made
+
+
+def _of_table(
+    conn: psycopg.Connection,
+    prepared: Prepared,
+    captured: capture.Captured,
+    there: dict[tuple[str, str], dict[str, Any]],
+    own: dict[str, set[str]],
+) -> Iterator[Difference]:
+    script = capture.script(captured, prepared.catalog[captured.tab]).as_string(conn)
+    bodies = {_name(n): body for n, body in _FUNCTION.findall(script)}
+    for quoted, definition in _TRIGGER.findall(script):
+        name = _name(quoted)
+        row = there.get((captured.tab, name))
+        if row is None:
+            yield Difference(captured.tab, name, "is missing")
+        elif row["enabled"] != ALWAYS:
+            yield Difference(captured.tab, name, "is disabled" if row["enabled"] == "D" else "does not fire always")
+        elif row["body"] != bodies[name] or not row["definer"] or not row["config"]:
+            yield Difference(captured.tab, name, "runs an altered function")
+        elif _plain(row["definition"]) != _plain(f"CREATE TRIGGER {quoted} {definition}"):
+            yield Difference(captured.tab, name, "is altered")
+    for table, wanted in capture.own_tables(captured, prepared.catalog[captured.tab]).items():
+        if table not in own:
+            yield Difference(captured.tab, table, "is missing")
+        elif not wanted <= own[table]:
+            yield Difference(captured.tab, table, "has other columns than the table's key")
+
+
+def _name(quoted: str) -> str:
+    return quoted.replace('""', '"')
+
+
+def _plain(definition: str) -> str:
+    """Without quotes and line breaks, which PostgreSQL sets in its own way."""
+    return " ".join(definition.replace('"', "").split())
