@@ -4,11 +4,13 @@ tells exactly what became of the rows."""
 from __future__ import annotations
 
 import os
+import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 import pytest
@@ -21,7 +23,7 @@ from orchestrator.core.world import real_world
 from orchestrator.till import changelog, schema, shapes
 from orchestrator.till.changelog import settled
 
-EXAMPLES = int(os.environ.get("TILLSYNC_ORACLE_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("TILLSYNC_ORACLE_EXAMPLES", "40"))
 STATEMENTS_MAX = 14
 WORLD = real_world()
 
@@ -148,26 +150,87 @@ def image(name: str, captured: bool) -> bytes:
         return db.serialize("main")
 
 
+class Newest:
+    """The library of the agent, which is the newest there is."""
+
+    version = apsw.sqlite_lib_version()
+    error = apsw.Error
+
+    def __init__(self, file: bytes) -> None:
+        self.db = apsw.Connection(":memory:")
+        self.db.deserialize("main", file)
+
+    def run(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.db.execute(sql).fetchall()
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.db.in_transaction
+
+    def file(self) -> bytes:
+        return self.db.serialize("main")
+
+    def close(self) -> None:
+        self.db.close()
+
+
+class Systems:
+    """The library that Python was built with: an application's, years older than the agent's."""
+
+    version = sqlite3.sqlite_version
+    error = sqlite3.Error
+
+    def __init__(self, file: bytes) -> None:
+        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        self.db.deserialize(file)
+
+    def run(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.db.execute(sql).fetchall()
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.db.in_transaction
+
+    def file(self) -> bytes:
+        return self.db.serialize()
+
+    def close(self) -> None:
+        self.db.close()
+
+
+App = Newest | Systems
+
+
 @contextmanager
-def database(name: str, *, captured: bool, pragmas: bool) -> Iterator[apsw.Connection]:
-    with closing(apsw.Connection(":memory:")) as db:
-        db.deserialize("main", image(name, captured))
-        db.execute(f"PRAGMA recursive_triggers = {int(pragmas)}; PRAGMA foreign_keys = {int(pragmas)}")
-        yield db
+def database(library: type[App], name: str, *, captured: bool, pragmas: bool) -> Iterator[App]:
+    with closing(library(image(name, captured))) as app:
+        app.run(f"PRAGMA recursive_triggers = {int(pragmas)}")
+        app.run(f"PRAGMA foreign_keys = {int(pragmas)}")
+        yield app
 
 
-def outcome(db: apsw.Connection, sql: str, kind: Kind) -> tuple[Any, ...]:
-    """What the application can see of a statement. Of one that failed last_insert_rowid() says nothing worth knowing."""
+class Outcome(NamedTuple):
+    """What the application can see of a statement."""
+
+    error: tuple[str, str] | None
+    changes: int
+    rowid: int
+    in_transaction: bool
+    content: list[Any]
+
+
+def outcome(app: App, sql: str, kind: Kind) -> Outcome:
     try:
-        db.execute(sql)
-    except apsw.Error as e:
-        return type(e).__name__, str(e), db.in_transaction, content(db, kind)
-    return db.changes(), db.last_insert_rowid(), db.in_transaction, content(db, kind)
+        app.run(sql)
+    except app.error as e:
+        return Outcome((type(e).__name__, str(e)), 0, 0, app.in_transaction, content(app, kind))
+    changes, rowid = app.run("SELECT changes(), last_insert_rowid()")[0]
+    return Outcome(None, changes, rowid, app.in_transaction, content(app, kind))
 
 
-def content(db: apsw.Connection, kind: Kind) -> list[Any]:
+def content(app: App, kind: Kind) -> list[Any]:
     typed = ", ".join(f"typeof({q(c)}), {q(c)}" for c in kind.columns)
-    return sorted(db.execute(f"SELECT {typed} FROM {q(kind.name)}").fetchall(), key=repr)
+    return sorted(app.run(f"SELECT {typed} FROM {q(kind.name)}"), key=repr)
 
 
 def replayed(db: apsw.Connection, kind: Kind) -> list[Any]:
@@ -190,8 +253,9 @@ def replayed(db: apsw.Connection, kind: Kind) -> list[Any]:
     return sorted(typed, key=repr)
 
 
+@pytest.mark.parametrize("library", [Newest, Systems], ids=lambda library: f"SQLite {library.version}")
 @pytest.mark.parametrize("name", KINDS)
-def test_the_application_sees_no_difference_and_the_changelog_tells_all(name: str) -> None:
+def test_the_application_sees_no_difference_and_the_changelog_tells_all(name: str, library: type[App]) -> None:
     kind = KINDS[name]
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -199,16 +263,41 @@ def test_the_application_sees_no_difference_and_the_changelog_tells_all(name: st
     def compare(run: tuple[bool, list[str]]) -> None:
         pragmas, statements = run
         with (
-            database(name, captured=True, pragmas=pragmas) as captured,
-            database(name, captured=False, pragmas=pragmas) as bare,
+            database(library, name, captured=True, pragmas=pragmas) as captured,
+            database(library, name, captured=False, pragmas=pragmas) as bare,
         ):
+            failed = False
             for sql in statements:
-                assert outcome(captured, sql, kind) == outcome(bare, sql, kind), sql
-            for db in (captured, bare):
-                if db.in_transaction:
-                    db.execute("COMMIT")
-            with settled(captured):
-                pass
-            assert replayed(captured, kind) == content(captured, kind)
+                here, there = outcome(captured, sql, kind), outcome(bare, sql, kind)
+                # What a statement that failed makes of last_insert_rowid() nobody may build on.
+                failed = failed or here.error is not None
+                assert here._replace(rowid=0) == there._replace(rowid=0), sql
+                assert failed or here.rowid == there.rowid, sql
+            for app in (captured, bare):
+                if app.in_transaction:
+                    app.run("COMMIT")
+            with closing(Newest(captured.file())) as agent:
+                with settled(agent.db):
+                    pass
+                assert replayed(agent.db, kind) == content(agent, kind) == content(bare, kind)
 
     compare()
+
+
+NOT_IN_3_24 = re.compile(
+    r"ON CONFLICT|RETURNING|->|\bOVER\b|FILTER|\biif\b|DISTINCT FROM|unixepoch|json|GENERATED|STRICT|NULLS (FIRST|LAST)|IS NOT DISTINCT",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_trigger_has_nothing_that_sqlite_3_24_does_not_know(name: str) -> None:
+    with closing(Newest(image(name, True))) as app:
+        ours = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'tillsync%'"
+        triggers = [sql for (sql,) in app.run(ours)]
+    assert len(triggers) == 5
+    for sql in triggers:
+        body = re.sub(r'"[^"]*"|--.*', "", sql)
+        assert NOT_IN_3_24.search(body) is None, sql
+        called = set(re.findall(r"\b([a-z_]+)\(", body)) - {"values"}
+        assert called <= {"random", "julianday", "typeof", "lower", "tillsync_changelog"}, called
