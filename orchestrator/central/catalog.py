@@ -27,7 +27,12 @@ def read(conn: psycopg.Connection) -> Mapping[str, CatalogTable]:
         cursor.execute(path, [before])
     tables = (
         msgspec.convert(
-            {"name": f"{row['schema']}.{row['table']}", "columns": row["columns"] or [], "key": row["key"] or []},
+            {
+                "name": f"{row['schema']}.{row['table']}",
+                "columns": row["columns"] or [],
+                "key": row["key"] or [],
+                "unique": row["unique"] or [],
+            },
             CatalogTable,
         )
         for row in rows

@@ -23,9 +23,12 @@ COMMANDS = {
     "sync": "sync",
     "run": "run",
     "status": "status",
+    "check": "check",
+    "verify": "check",
+    "repair-triggers": "check",
     "bench": "bench",
 }
-"""Command -> the file that has it: as a group `NAME_app`, or as a function `NAME`."""
+"""Command -> the file that has it: as a group `NAME_app`, or as a function `NAME`, with _ for -."""
 
 INTERRUPTED = 130
 
@@ -104,10 +107,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _command(name: str, module: Any) -> Any:
     """A command or group of a module, with `-v` on each command in it."""
-    group = getattr(module, f"{name}_app", None)
+    attribute = name.replace("-", "_")
+    group = getattr(module, f"{attribute}_app", None)
     if group is None:
         group = typer.Typer(add_completion=False)
-        group.command(name)(getattr(module, name))
+        group.command(name)(getattr(module, attribute))
     made = typer.main.get_command(group)
     made.context_settings = {**made.context_settings, "help_option_names": ["-h", "--help"]}
     made.name = name

@@ -42,7 +42,10 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Table(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One replicated table. `columns` are those that the till has; a key column may come from `set` instead."""
+    """One replicated table. `columns` are those that the till has; a key column may come from `set` instead.
+
+    unique: other rules of central's over columns that travel. The till keeps its own; `check` compares them.
+    """
 
     name: str
     till: str
@@ -53,6 +56,7 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     set: dict[str, str] = {}
     filter: str | None = None
     notice: Notice | None = None
+    unique: tuple[tuple[str, ...], ...] = ()
 
     @property
     def column_names(self) -> tuple[str, ...]:

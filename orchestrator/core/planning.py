@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -35,6 +35,7 @@ class CatalogTable(msgspec.Struct, frozen=True):
     name: str
     columns: tuple[CatalogColumn, ...]
     key: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...] = ()
 
     def column(self, name: str) -> CatalogColumn | None:
         return next((c for c in self.columns if c.name == name), None)
@@ -131,6 +132,7 @@ def _table(settings: TableSettings, channel: ChannelSettings, catalog: Catalog) 
         name=source.name,
         till=settings.till_name or source.name.partition(".")[2],
         key=source.key,
+        unique=unique_rules(source, names | set(settings.set)),
         columns=columns,
         policy=policy,
         column_policy={name: _policy(p, place) for name, p in settings.column_policy.items()},
@@ -138,6 +140,11 @@ def _table(settings: TableSettings, channel: ChannelSettings, catalog: Catalog) 
         filter=settings.filter,
         notice=Notice(settings.notice.kind, tuple(settings.notice.columns)) if settings.notice else None,
     )
+
+
+def unique_rules(source: CatalogTable, travels: Collection[str]) -> tuple[tuple[str, ...], ...]:
+    """The rules of central that a till could keep, too: those over columns that travel, the key's apart."""
+    return tuple(r for r in source.unique if set(r) <= set(travels) and set(r) != set(source.key))
 
 
 def _columns(settings: TableSettings, source: CatalogTable, place: str) -> tuple[Column, ...]:

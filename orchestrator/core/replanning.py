@@ -13,7 +13,7 @@ import msgspec
 
 from orchestrator.core import encodings, values
 from orchestrator.core.plan import Channel, Column, Notice, Plan, Table
-from orchestrator.core.planning import Catalog, CatalogTable, resolve_table
+from orchestrator.core.planning import Catalog, CatalogTable, resolve_table, unique_rules
 from orchestrator.errors import ConfigError
 from orchestrator.settings import ChannelSettings, TableSettings
 
@@ -75,6 +75,7 @@ def _table(
         table,
         key=_key(channel, table, source, names | fixed.keys()),
         columns=columns,
+        unique=unique_rules(source, names | fixed.keys()),
         set=fixed,
         column_policy={name: policy for name, policy in table.column_policy.items() if name in names},
         notice=Notice(table.notice.kind, watched) if table.notice and watched else None,

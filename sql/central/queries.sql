@@ -19,6 +19,14 @@ SELECT n.nspname AS schema, c.relname AS table, c.relkind::text AS kind,
           JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
           LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT jsonb_agg(u.names ORDER BY u.names)
+          FROM (SELECT (SELECT jsonb_agg(a.attname ORDER BY k.place)
+                          FROM unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, place)
+                          JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+                         WHERE k.place <= i.indnkeyatts) AS names
+                  FROM pg_catalog.pg_index i
+                 WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL) u
+       ) AS unique,
        (SELECT jsonb_agg(a.attname ORDER BY k.place)
           FROM (SELECT i.* FROM pg_catalog.pg_index i
                  WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL

@@ -16,11 +16,12 @@ from tests.tidy.files import ROOT
 
 DOCUMENT = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 READS = {
-    *("config check", "config show", "branch list", "status", "sync central", "sync till", "demo"),
+    *("config check", "config show", "branch list", "status", "check", "verify", "sync central", "sync till", "demo"),
     *(f"bench {what}" for what in ("down", "up", "capture", "latency", "memory")),
 }
 WRITES = {
     *(f"{verb} {side}" for verb in ("install", "uninstall") for side in ("central", "relay", "till")),
+    "repair-triggers",
     *(f"branch {verb}" for verb in ("add", "set", "rotate", "retire")),
 }
 TOO_HEAVY = {"psycopg", "pydantic", "sqlglot", "apscheduler", "apsw", "rich.console", "structlog", "msgspec"}
