@@ -161,12 +161,12 @@ SELECT s.tab, c.oid IS NULL AS gone,
            (SELECT string_agg(concat_ws(':', t.oid, t.xmin, p.oid, p.xmin), ',' ORDER BY t.oid)
               FROM pg_catalog.pg_trigger t
               JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-              JOIN pg_catalog.pg_namespace f ON f.oid = p.pronamespace
-             WHERE t.tgrelid = c.oid AND f.nspname = 'tillsync'))) AS guard
+             WHERE t.tgrelid = c.oid AND p.pronamespace = to_regnamespace('tillsync')))) AS guard
   FROM tillsync.seen s
   LEFT JOIN tillsync.captured k ON k.tab = s.tab
   LEFT JOIN pg_catalog.pg_class c
     ON c.oid = to_regclass(quote_ident(split_part(s.tab, '.', 1)) || '.' || quote_ident(substr(s.tab, strpos(s.tab, '.') + 1)))
   LEFT JOIN pg_catalog.pg_class l ON l.oid = to_regclass('tillsync.' || quote_ident(k.log))
-  LEFT JOIN pg_catalog.pg_class h ON h.oid = to_regclass('tillsync.' || quote_ident(k.hold));
+  LEFT JOIN pg_catalog.pg_class h ON h.oid = to_regclass('tillsync.' || quote_ident(k.hold))
+OFFSET 0;  -- planned once, whatever asks
 REVOKE ALL ON SCHEMA tillsync FROM PUBLIC;
