@@ -76,6 +76,39 @@ def test_b53_an_upgrade_that_puts_the_old_triggers_back_hides_nothing(shop: Shop
     assert shop.sql("SELECT note FROM sales_order WHERE id = 'O3'") == [("unseen",)]
 
 
+def test_b53_an_upgrade_that_moves_the_old_table_out_of_the_way(shop: Shop) -> None:
+    """The triggers go with the old table, under its new name, and see it being emptied."""
+    till = with_orders(shop)
+    till.sql("ALTER TABLE sales_order RENAME TO old_order")
+    till.sql(f"CREATE TABLE sales_order ({ORDER_COLUMNS})")
+    till.sql("INSERT INTO sales_order SELECT *, '' FROM old_order")
+    till.sql("UPDATE sales_order SET note = 'moved' WHERE id = 'O4'")
+    till.sql("DELETE FROM old_order")
+    shop.settle()
+    assert len(shop.sql(ORDERS)) == 4
+    assert shop.sql(ORDERS) == till.sql(ORDERS)
+    assert shop.sql("SELECT note FROM sales_order WHERE id = 'O4'") == [("moved",)]
+    assert len(till.sql(TRIGGERS)) == 5
+
+
+def test_b53_a_column_that_the_application_renames(shop: Shop) -> None:
+    till = with_orders(shop)
+    till.sql("ALTER TABLE sales_order RENAME COLUMN note TO remark")
+    till.sql("UPDATE sales_order SET remark = 'stays here', status = 'paid' WHERE id = 'O1'")
+    shop.settle()
+    assert shop.sql("SELECT note, status FROM sales_order WHERE id = 'O1'") == [("stays here", "paid")], (
+        "captured before"
+    )
+    till.sql("UPDATE sales_order SET remark = 'unknown now', status = 'shipped' WHERE id = 'O1'")
+    shop.settle()
+    assert shop.sql("SELECT note, status FROM sales_order WHERE id = 'O1'") == [("stays here", "shipped")], (
+        "not blanked"
+    )
+    till.sql("ALTER TABLE sales_order RENAME COLUMN remark TO note")
+    shop.settle()
+    assert shop.sql(ORDERS) == till.sql(ORDERS)
+
+
 def test_b53_sales_are_never_sent_twice_by_a_comparison(shop: Shop) -> None:
     till = shop.till("T1", "B1")
     for number in range(1, 31):

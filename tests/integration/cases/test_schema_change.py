@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from psycopg.conninfo import make_conninfo
 
-from orchestrator.central import schema
+from orchestrator.central import schema, verify
 from orchestrator.central.agent import CentralAgent
 from orchestrator.core import plan as plans
+from orchestrator.core.values import quote_sqlite
 from orchestrator.core.world import World
-from orchestrator.errors import PersonMustDecide
-from orchestrator.relay.client import connect_branch
+from orchestrator.errors import ConfigError, PersonMustDecide
 from tests.integration.cases.shop import Shop, Till
 
 CENTRAL = "CREATE TABLE item (id int PRIMARY KEY, name text, price numeric(12,4), margin numeric)"
@@ -284,20 +285,79 @@ def test_a_till_too_old_for_the_plan_is_held_and_told_and_still_sends(shop: Shop
 def test_an_old_till_reads_a_newer_plan_and_takes_all_of_it_after_its_upgrade(shop: Shop) -> None:
     till = shop.till("T1", "B1")
     shop.settle()
-    with_more = (
-        plans.encode(shop.prepared.plan.for_tills()).decode().replace('"format":1', '"format":1,"later":{"a":1}')
-    )
-    assert '"later"' in with_more
-    assert plans.decode(with_more.replace('"name":"item"', '"name":"item","later":[1]')) is not None
-    connected = connect_branch(till.dsn)
-    connected.close()
-    till.sql("UPDATE tillsync_watch SET software = '0.0.9'")
-    till.sql(
-        "UPDATE tillsync_plan SET body = ?",
-        plans.encode(plans.decode(with_more)).decode().replace('"every_seconds":5', ""),
-    )
+    newer = plans.encode(structs.replace(shop.prepared.plan.for_tills(), version=2)).decode()
+    for known in (
+        '{"name":"item"',
+        '{"name":"public.item"',
+        '{"name":"id"',
+        '{"policy":"column_merge"',
+        '{"version":2',
+    ):
+        newer = newer.replace(known, known.replace("{", '{"of_tomorrow":[{"a":1}],', 1))
+    assert newer.count("of_tomorrow") >= 4
+    shop.relay.put_plan(2, newer)
+    shop.sql("INSERT INTO contact VALUES ('c1', '1', 'a', 'b', 'c')")
     till.sync()
-    assert till.sql("SELECT software FROM tillsync_watch") != [("0.0.9",)]
+    assert till.sql("SELECT plan_version FROM tillsync_state") == [(2,)]
+    shop.agent.round()
+    till.sync()
+    assert till.sql("SELECT id FROM contact") == [("c1",)]
+    till.sql("UPDATE tillsync_watch SET software = '0.0.9'")  # as an older version left it
+    till.sql("UPDATE tillsync_plan SET body = replace(body, 'column_merge', 'central_wins')")
+    till.sync()
+    assert "column_merge" in till.sql("SELECT body FROM tillsync_plan")[0][0]
+
+
+def test_a_plan_that_a_till_cannot_obey_is_refused_and_the_old_one_stays(shop: Shop) -> None:
+    till = shop.till("T1", "B1")
+    shop.settle()
+    beyond = structs.replace(shop.prepared.plan.for_tills(), version=2, format=plans.FORMAT + 1)
+    shop.relay.put_plan(2, plans.encode(beyond).decode())
+    till.sql("INSERT INTO closure VALUES (1, '2024-03-01', 10)")
+    with pytest.raises(ConfigError, match="TS-120"):
+        till.sync()
+    shop.agent.round()
+    assert shop.sql("SELECT total FROM closure") == [(10,)]
+
+
+LONG = "a_name_that_is_as_long_as_postgresql_allows_and_differs_at_the_"
+ODD = (
+    f'''CREATE TABLE "Order" ("group" int PRIMARY KEY, "a""b" text, "İsim" text, "new" text, "100%%" int);
+    CREATE TABLE "{LONG[:62]}1" (id int PRIMARY KEY, "select" text);
+    CREATE TABLE "{LONG[:62]}2" (id int PRIMARY KEY, "select" text);'''
+).replace("%%", "%")
+
+
+def test_b61_drift_is_found_under_odd_names_too(database: Callable[..., str], world: World, tmp_path: Path) -> None:
+    names = ["Order", f"{LONG[:62]}1", f"{LONG[:62]}2"]
+    tables = [{"name": n, "policy": "column_merge"} for n in names]
+    channels = [{"name": "all", "direction": "both", "table": tables}]
+    shop = Shop(
+        database, world, tmp_path, central=ODD, till=ODD.replace(" int PRIMARY", " INTEGER PRIMARY"), channels=channels
+    )
+    try:
+        till = shop.till("T1", "B1")
+        assert verify.differences(shop.conn, shop.prepared) == []
+        for name in names:
+            shop.sql(f'INSERT INTO "{name}" VALUES (1)')
+        shop.settle()
+        for name in names:
+            column = '"a""b"' if name == "Order" else '"select"'
+            shop.sql(f'ALTER TABLE "{name}" DISABLE TRIGGER ALL')
+            shop.sql(f"UPDATE \"{name}\" SET {column} = 'unseen'")
+            till.sql(f'ALTER TABLE "{name}" ADD COLUMN "values" TEXT')
+            shop.sql(f'ALTER TABLE "{name}" ADD COLUMN "values" text DEFAULT \'v\'')
+            for (trigger,) in till.sql("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ?", name):
+                till.sql("DROP TRIGGER " + quote_sqlite(trigger))
+            key = till.sql("SELECT name FROM pragma_table_info(?)", name)[0][0]
+            till.sql(f'INSERT INTO "{name}" ("{key}") VALUES (2)')
+        shop.settle()
+        for name in names:
+            assert same(shop, till, f'SELECT * FROM "{name}" ORDER BY 1')[0][-1] == "v"
+            assert shop.sql(f'SELECT count(*) FROM "{name}"') == [(2,)]
+        assert verify.differences(shop.conn, schema.installed(shop.conn)) == []
+    finally:
+        shop.close()
 
 
 def test_an_agent_that_may_not_alter_says_so_once_and_goes_on(build: Build, world: World) -> None:
