@@ -13,7 +13,19 @@ from orchestrator.central import branches as registry
 from orchestrator.central import drift as central_drift
 from orchestrator.central import schema as central
 from orchestrator.central import verify
-from orchestrator.checks import affinity, branches, capture, clock, file, names, rights, server, uniqueness
+from orchestrator.checks import (
+    affinity,
+    branches,
+    capture,
+    clock,
+    file,
+    keys,
+    names,
+    rights,
+    sequences,
+    server,
+    uniqueness,
+)
 from orchestrator.checks.finding import Finding
 from orchestrator.core import plan as plans
 from orchestrator.core.plan import Plan
@@ -43,6 +55,8 @@ def of_central(settings: CentralSettings, world: World) -> list[Finding]:
         except ConfigError as e:
             return [*found, _finding("plan", e)]
         found += [*rights.findings(conn, prepared.plan), *names.findings(prepared.plan)]
+        found += keys.findings(conn, prepared.plan)
+        found += sequences.findings(conn, prepared.plan)
         installed = central.newest_plan(conn)
         if installed is None:
             return [*found, Finding("plan", f"{place} is not installed", "run `tillsync install central`")]

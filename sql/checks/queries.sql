@@ -30,3 +30,20 @@ SELECT t.name, c.oid IS NOT NULL AS there, c.relpersistence = 'u' AS unlogged, c
 
 -- name: may_install
 SELECT has_database_privilege(current_database(), 'CREATE') OR to_regnamespace('tillsync') IS NOT NULL AS schema
+
+-- name: drawn_columns
+-- columns that are filled from a sequence: identity and serial ones, and other defaults by nextval
+SELECT n.nspname || '.' || c.relname AS tab, a.attname AS name,
+       coalesce(pg_get_serial_sequence(format('%%I.%%I', n.nspname, c.relname), a.attname), 'a sequence') AS sequence
+  FROM pg_catalog.pg_attribute a
+  JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+ WHERE n.nspname || '.' || c.relname = ANY (%(tables)s) AND a.attnum > 0 AND NOT a.attisdropped
+   AND (a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%%')
+ ORDER BY 1, 2
+
+-- name: sequence
+-- the highest value that the column {column} of {table} has, and the next one that its sequence will give
+SELECT (SELECT max({column})::numeric FROM {table}) AS highest,
+       CASE WHEN is_called THEN last_value + 1 ELSE last_value END AS next FROM {sequence}
