@@ -39,7 +39,7 @@ from orchestrator.relay.client import FetchedUpload
 
 ATTEMPTS_MAX = 5
 # What is wrong with one node alone: the others' uploads go on.
-_NODES_OWN = ("TS-310", "TS-312", "TS-314", "TS-602")
+_NODES_OWN = ("TS-310", "TS-312", "TS-602")
 _log = logger("central.collect")
 
 

@@ -82,9 +82,14 @@ class Stage:
     def add(self, shape: Shape, changes: Sequence[tuple[int, int, str, Any, Any]]) -> None:
         """Stage changes (seq, nonce, op, old, new) of a shape. Raises TS-310 where an image does not fit it."""
         _check(shape, changes)
-        unit = self.units.get(shape.table) or self.unit_of(shape)
+        reason = f"{shape.table} is not in the plan"
+        try:
+            unit = self.units.get(shape.table) or self.unit_of(shape)
+        except TillsyncError as e:
+            if e.code != "TS-314":
+                raise
+            unit, reason = None, e.message  # captured before the key became another one
         if unit is None:
-            reason = f"{shape.table} is not in the plan"
             self.unread += [Unread(s, n, op, shape, old, new, reason, "") for s, n, op, old, new in changes]
             return
         if shape.table not in self.units:

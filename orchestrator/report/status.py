@@ -60,6 +60,7 @@ def _branch(branch: dict[str, Any], report: Mapping[str, Any], newest: int | Non
         "plan_version": body.get("plan_version"),
         "version": body.get("version"),
         "errors": body.get("errors", []),
+        "lacks": body.get("lacks", []),
     }
 
 
@@ -97,8 +98,8 @@ def show_central(chain: Mapping[str, Any]) -> None:
     rows = [[b["node"], *(_shown(b[key]) for key in columns.values())] for b in chain["branches"]]
     render.table(["branch", *columns], rows)
     for branch in chain["branches"]:
-        for error in branch["errors"]:
-            out.print(f"{branch['node']}: {error}")
+        for said in (*branch["errors"], *branch["lacks"]):
+            out.print(f"{branch['node']}: {said}")
     streams = [
         [s["stream"], s["channel"], _shown(s["params"]), s["branches"], s["loaded_tick"]] for s in chain["streams"]
     ]

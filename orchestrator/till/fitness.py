@@ -147,6 +147,14 @@ def _check_key(table: Table, till: TillTable) -> None:
         raise ConfigError(
             "TS-516", f"no key column of {table.name} is shipped to the till", hint="do not exclude its key"
         )
+    if len(names) > 1 and till.rowid_key in names:
+        # One row for each value of it, whatever the rest of the key is; and no ON CONFLICT can name such a pair.
+        raise ConfigError(
+            "TS-512",
+            f"{till.name}.{till.rowid_key} is an INTEGER PRIMARY KEY, but only a part of the key ({listed})"
+            f" of {table.name}",
+            hint=f"make the till's table with PRIMARY KEY ({listed})",
+        )
     if not till.is_unique(names):
         raise ConfigError(
             "TS-512",

@@ -12,7 +12,7 @@ from orchestrator.core.changes import Change, Position, encode_upload
 from orchestrator.core.world import World
 from orchestrator.relay.client import Hello, UploadPart
 from orchestrator.settings import TillSettings
-from orchestrator.till import changelog, known, shapes, state
+from orchestrator.till import changelog, shapes, state
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import value
 from orchestrator.till.relay import Relay
@@ -64,7 +64,6 @@ def _seal(db: apsw.Connection, world: World) -> _Group | None:
     durable: a power cut cannot take back at the till what central has already merged.
     """
     with settled(db):
-        known.follow(db)
         now = state.load(db)
         prev = now.pushed if now.resend is None else now.resend
         newest = changelog.last(db)

@@ -76,6 +76,21 @@ def test_b53_an_upgrade_that_puts_the_old_triggers_back_hides_nothing(shop: Shop
     assert shop.sql("SELECT note FROM sales_order WHERE id = 'O3'") == [("unseen",)]
 
 
+def test_b53_what_came_down_or_went_up_before_is_not_sent_again(shop: Shop) -> None:
+    till = with_orders(shop)
+    shop.sql("UPDATE sales_order SET note = 'first' WHERE id = 'O1'")
+    shop.sql("INSERT INTO sales_order VALUES ('C1', 'B1', 'c', 'draft', 'of head office', 1)")
+    shop.sql("DELETE FROM sales_order WHERE id = 'O2'")
+    till.sql("UPDATE sales_order SET note = 'of the till' WHERE id = 'O3'")
+    till.sql("DELETE FROM sales_order WHERE id = 'O4'")
+    shop.settle()
+    rebuild(till, "sales_order", ORDER_COLUMNS)
+    assert till.agent.round().sent == 0
+    till.restart()
+    till.sql("VACUUM")
+    assert till.agent.round().sent == 0
+
+
 def test_b53_an_upgrade_that_moves_the_old_table_out_of_the_way(shop: Shop) -> None:
     """The triggers go with the old table, under its new name, and see it being emptied."""
     till = with_orders(shop)

@@ -223,6 +223,32 @@ def test_b56_another_key_while_deltas_of_the_old_one_are_on_their_way(build: Bui
     assert same(shop, till) == [(1, "n1", 10), (2, "n2", 20), (33, "n3", 3)]
 
 
+def test_b56_what_was_captured_without_the_new_key_is_parked_and_the_rest_flows(build: Build) -> None:
+    shop, till = build("both")
+    till.sql("INSERT INTO item VALUES (6, 'six', 6)")
+    till.agent.round()
+    shop.sql("ALTER TABLE item ADD COLUMN shop int NOT NULL DEFAULT 1")
+    shop.sql("ALTER TABLE item DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (shop, id)")
+    for _ in range(3):
+        shop.agent.round()
+    assert shop.sql("SELECT reason FROM tillsync.parked WHERE state = 'parked'") == [
+        ("T1 sends public.item without its key",)
+    ]
+    till.sync()
+    assert "shop" in till.sql("SELECT reason FROM tillsync_lack")[0][0], "held, and told"
+    till.sql("ALTER TABLE item ADD COLUMN shop INTEGER NOT NULL DEFAULT 1")
+    till.sql("CREATE UNIQUE INDEX item_key ON item (shop, id)")
+    shop.sql("UPDATE item SET name = 'later' WHERE id = 1")
+    shop.settle()
+    assert "but only a part of the key" in till.sql("SELECT reason FROM tillsync_lack")[0][0]
+    till.sql("CREATE TABLE upgraded (id INTEGER, name TEXT, price NUMERIC, shop INTEGER, PRIMARY KEY (shop, id))")
+    till.sql("INSERT INTO upgraded SELECT * FROM item")
+    till.sql("DROP TABLE item")
+    till.sql("ALTER TABLE upgraded RENAME TO item")
+    shop.settle()
+    assert till.sql("SELECT name, shop FROM item WHERE id = 1") == [("later", 1)]
+
+
 @pytest.mark.parametrize("kind", ["bigint", "text"])
 def test_b56_the_type_of_a_key_changes(build: Build, kind: str) -> None:
     shop, till = build(till="CREATE TABLE item (id PRIMARY KEY, name TEXT, price NUMERIC)")

@@ -289,9 +289,11 @@ def test_a_table_whose_columns_change_within_an_upload(office: Office) -> None:
     assert office.rows("SELECT id, name, city FROM contact") == [("c1", "Ann", "Rome")]
 
 
-def test_an_upload_without_the_key_is_its_senders_fault(office: Office) -> None:
+def test_an_upload_without_the_key_is_parked_and_the_rest_flows(office: Office) -> None:
     till = office.till()
     till.shapes = [Shape("public.contact", ("name",), ("id",))]
     till.insert("contact", name="Ann")
     till.push()
-    assert office.collect().refused["T1"].startswith("TS-314 T1 sends public.contact without its key")
+    done = office.collect()
+    assert (done.parked, done.refused) == (1, {})
+    assert office.rows("SELECT reason FROM tillsync.parked") == [("T1 sends public.contact without its key",)]
