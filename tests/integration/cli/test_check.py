@@ -70,10 +70,15 @@ def test_what_is_not_installed_is_said_with_what_else_is_wrong(place: Place, com
         ("ALTER TABLE item ENABLE TRIGGER tillsync_insert_item", "capture", ["tillsync_insert_item", "always"]),
         ("DROP TRIGGER tillsync_update_item ON item", "capture", ["tillsync_update_item", "missing"]),
         (
-            "CREATE OR REPLACE FUNCTION tillsync.tillsync_delete_item() RETURNS trigger LANGUAGE plpgsql AS"
-            " 'BEGIN RETURN NULL; END'",
+            "CREATE OR REPLACE FUNCTION tillsync.tillsync_delete_item() RETURNS trigger LANGUAGE plpgsql"
+            " SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN RETURN NULL; END'",
             "capture",
             ["tillsync_delete_item", "altered"],
+        ),
+        (
+            "ALTER FUNCTION tillsync.tillsync_update_item() SECURITY INVOKER",
+            "capture",
+            ["tillsync_update_item", "altered"],
         ),
         (
             "DROP TRIGGER tillsync_delete_item ON item; CREATE TRIGGER tillsync_delete_item AFTER DELETE ON item"
