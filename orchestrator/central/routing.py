@@ -153,10 +153,11 @@ class Route:
             "part_rows": part_rows,
             "n": n,
         }
+        looked_up, joined = (_query(n).format(**parts) for n in ("look_up_rows", "join_rows"))
         return Statement(
-            at_once=_query("route").format(**parts, with_candidate=with_candidate),
+            at_once=_query("route").format(**parts, with_rows=looked_up, with_candidate=with_candidate),
             lay_down=_query("lay_down_candidates").format(with_candidate=with_candidate),
-            measured=_query("route").format(**parts, with_candidate=measured),
+            measured=_query("route").format(**parts, with_rows=joined, with_candidate=measured),
         )
 
     def _streams(self, scope: sql.Composable) -> sql.Composed:

@@ -66,6 +66,17 @@ def latency(
 
 
 @bench_app.command()
+def locks(rows: Rows = 100_000, rounds: Rounds = 5, json: Json = False) -> None:
+    """A till that sells while a tick of so many rows comes, against the same till with no sync: its commits' times.
+
+    Examples:
+
+        tillsync bench locks --json
+    """
+    _measure("locks", json, rows=rows, rounds=rounds)
+
+
+@bench_app.command()
 def memory(rows: Rows = 100_000, json: Json = False) -> None:
     """The most that each agent's process holds while so many rows go down and so many come up.
 

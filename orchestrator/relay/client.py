@@ -15,7 +15,11 @@ from orchestrator import assets
 from orchestrator.core.changes import ORIGIN, Position
 from orchestrator.postgres import connect, place_of, translated
 
-PULL_BYTES_MAX = 16 * 1024 * 1024
+PULL_BYTES_MAX = 2 * 1024 * 1024
+INLINE_BYTES_MAX = 64 * 1024
+"""A tick of more bytes than this comes part by part, so that a slow link keeps what it has fetched."""
+
+PARTS_BYTES_MAX = 256 * 1024
 FETCH_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -43,7 +47,8 @@ class TickHead(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A framed part of a tick; kind is delta, snapshot or echo (an echo has stream 0)."""
+    """A framed part of a tick; kind is delta, snapshot or echo (an echo has stream 0). One that is only listed, because
+    its tick is large, has an empty frame."""
 
     stream: int
     kind: str
@@ -166,10 +171,10 @@ class BranchRelay(_Relay):
         return {row["stream"]: row["n"] for row in self._rows("snapshots")}
 
     def pull(self, after: int, snapshot_streams: Sequence[int], ticks_max: int) -> list[tuple[TickHead, list[Part]]]:
-        """Ticks with a number above `after`, in order, bounded by count and by bytes, with what concerns this node."""
-        rows = self._rows(
-            "pull", after=after, snapshot_streams=list(snapshot_streams), ticks_max=ticks_max, bytes_max=PULL_BYTES_MAX
-        )
+        """Ticks above `after`, in order, bounded by count and by bytes, with what concerns this node. The last may
+        be one above INLINE_BYTES_MAX, whose parts are only listed."""
+        bounds = {"ticks_max": ticks_max, "bytes_max": PULL_BYTES_MAX, "inline_bytes": INLINE_BYTES_MAX}
+        rows = self._rows("pull", after=after, snapshot_streams=list(snapshot_streams), **bounds)
         ticks: list[tuple[TickHead, list[Part]]] = []
         for row in rows:
             if not ticks or ticks[-1][0].n != row["n"]:
@@ -177,8 +182,14 @@ class BranchRelay(_Relay):
                 head = TickHead(row["n"], row["epoch"], row["token"], row["plan_version"], ack, row["gap"])
                 ticks.append((head, []))
             if row["kind"] is not None:
-                ticks[-1][1].append(Part(row["stream"], row["kind"], row["part"], row["frame"]))
+                ticks[-1][1].append(Part(row["stream"], row["kind"], row["part"], row["frame"] or b""))
         return ticks
+
+    def parts(self, n: int, first: Part) -> list[Part]:
+        """Parts of a large tick from a listed one on, bounded by bytes; none where the relay has purged them."""
+        at = {"n": n, "stream": first.stream, "kind": first.kind, "first": first.part}
+        found = self._rows("parts", **at, bytes_max=PARTS_BYTES_MAX)
+        return [Part(first.stream, first.kind, row["part"], row["frame"]) for row in found]
 
     def want_snapshot(self, streams: Sequence[int]) -> None:
         self._value("want_snapshot", streams=list(streams))

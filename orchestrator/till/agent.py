@@ -62,7 +62,9 @@ class TillAgent:
             check_node(db, hello)
             failed: list[TillsyncError] = []
             sent = _tried(failed, lambda: push(db, self._relay, self._world, self._settings, hello))
-            received = _tried(failed, lambda: pull(db, self._relay, self._world, hello))
+            received = _tried(
+                failed, lambda: pull(db, self._relay, self._world, hello, lock_ms_max=self._settings.lock_ms_max)
+            )
             self._purge(db)
             report = self._report(db, hello, sent, received, failed)
         if failed:
@@ -118,7 +120,9 @@ class TillAgent:
             "pending": report.pending,
             "waiting": report.waiting,
             "held": int(value(db, "SELECT count(*) FROM tillsync_held")),
-            "loading": [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE loaded_tick IS NULL")],
+            "loading": [
+                s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE coalesce(loaded_tick, 0) = 0")
+            ],
             "lacks": [r for (r,) in rows(db, 'SELECT reason FROM tillsync_lack ORDER BY central, "column"')],
             "pushed": list(now.pushed),
             "ack": list(now.ack),

@@ -14,13 +14,14 @@ from orchestrator.core.world import World
 from orchestrator.relay.client import TickHead
 from orchestrator.till import held, known, notices, orphans, state, waiting
 from orchestrator.till.changelog import has, settled
-from orchestrator.till.database import rows
+from orchestrator.till.database import make_temp, rows
 from orchestrator.till.known import Memory
 from orchestrator.till.lifting import LIFT_BYTES_MIN, lifted
 from orchestrator.till.orphans import Touched
 from orchestrator.till.parts import Piece, Rows, Tick
 from orchestrator.till.pending import Pending
 from orchestrator.till.puts import put, put_with_care
+from orchestrator.till.staged import Staged
 from orchestrator.till.state import State
 from orchestrator.till.target import Target, fill
 
@@ -59,19 +60,20 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
         state.set_applying(db, True)
         world.crash("apply.begun")
         now = state.load(db)
-        loaded = {s: tick is not None for s, tick in rows(db, "SELECT stream, loaded_tick FROM tillsync_stream")}
+        loaded = {s: bool(tick) for s, tick in rows(db, "SELECT stream, loaded_tick FROM tillsync_stream")}
         run = _Run(db, world.now().isoformat(), Pending(db, now.ack), loaded, waiting.tables(db), known.memories(db))
         with lifted(db, _heavy(targets, ticks)):
             for tick in ticks:
                 before, now = now, take_ack(db, now, tick.head)
                 if held.take(db, tick.news, tick.head.n, run.at) or before.ack != now.ack:
                     run.pending = Pending(db, now.ack)
-                _apply_tick(run, targets, tick.head, tick.pieces)
+                _apply_tick(run, targets, tick)
                 world.crash("apply.tick")
             _try_again(run, targets, ticks[0].head.n, ticks[-1].head.n)
         for name, keys in run.remembered.items():
             known.remember(db, targets[name], run.memories[name], keys)
         orphans.report(db, targets, run.touched, ticks[-1].head.n, run.at)
+        orphans.postpone(db, targets, run.touched, ticks[-1].head.n, run.at)
         state.set_applying(db, False)
         world.crash("apply.rows")
     world.crash("apply.committed")
@@ -104,22 +106,50 @@ def take_ack(db: apsw.Connection, now: State, head: TickHead) -> State:
     return state.load(db)
 
 
-def _apply_tick(run: _Run, targets: Mapping[str, Target], head: TickHead, found: Sequence[Piece]) -> None:
+def _apply_tick(run: _Run, targets: Mapping[str, Target], tick: Tick) -> None:
     changes: dict[str, list[Piece]] = {}
     snapshots: dict[str, list[Piece]] = {}
-    for piece in found:
-        is_loaded = run.loaded.get(piece.stream)
-        name = piece.layout.target.table.name
-        if piece.kind == "echo" or (piece.kind == "delta" and is_loaded):
-            changes.setdefault(name, []).append(piece)
-        elif piece.kind == "snapshot" and is_loaded is False:
-            snapshots.setdefault(name, []).append(piece)
+    for piece in tick.pieces:
+        if piece.applies(run.loaded):
+            of_kind = snapshots if piece.kind == "snapshot" else changes
+            of_kind.setdefault(piece.layout.target.table.name, []).append(piece)
     for name, target in targets.items():
-        if name in changes or name in snapshots:
-            _apply_table(run, target, snapshots.get(name, []), changes.get(name, []), head.n)
-    for stream in {p.stream for pieces in snapshots.values() for p in pieces}:
-        run.db.execute("UPDATE tillsync_stream SET loaded_tick = ? WHERE stream = ?", (head.n, stream))
+        if name in tick.staged:
+            _apply_staged(run, tick.staged[name], tick.head.n)
+        elif name in changes or name in snapshots:
+            _apply_table(run, target, snapshots.get(name, []), changes.get(name, []), tick.head.n)
+    loaded = {p.stream for pieces in snapshots.values() for p in pieces}
+    for stream in loaded.union(*(staged.loads for staged in tick.staged.values())):
+        run.db.execute("UPDATE tillsync_stream SET loaded_tick = ? WHERE stream = ?", (tick.head.n, stream))
         run.loaded[stream] = True
+
+
+def _apply_staged(run: _Run, staged: Staged, tick: int) -> None:
+    """As `_apply_table`, set by set. Raises NeedsCare where something came into the way after the comparison."""
+    db, target = run.db, staged.target
+    name, pending = target.table.name, run.pending.of(target)
+    if name in run.waiting and staged.loads:
+        waiting.forget_all(db, target)
+    elif name in run.waiting:
+        waiting.forget_those(db, target, staged.has_key)
+    staged.apply_cuts(pending=pending)
+    staged.apply_puts(pending=pending)
+    careful = staged.with_care()
+    is_noticed = staged.has_notices
+    if careful and is_noticed:
+        notices.start(db, target)
+        notices.touch(db, target, [[row[p] for p in staged.layout.key_places] for row in careful])
+        notices.remember(db, target)
+    if careful:
+        put_with_care(db, staged.layout, careful, pending=pending, tick=tick, at=run.at)
+    if careful and is_noticed:
+        notices.collect(db, target, tick, run.at)
+    waiting.add_unfit(db, staged.layout, staged.unfit, tick, run.at)
+    staged.apply_notices(tick, run.at, pending=pending)
+    run.moved += staged.puts + staged.cuts
+    run.touched.postpone(target, is_cut=bool(staged.cuts))
+    if name in run.memories:
+        known.remember_staged(db, target, run.memories[name], staged.keys())
 
 
 def _apply_table(run: _Run, target: Target, snapshot: list[Piece], changes: list[Piece], tick: int) -> None:
@@ -177,8 +207,7 @@ def _cut_strangers(db: apsw.Connection, target: Target, snapshot: list[Piece], *
     if not _has_rows(db, target):
         return
     members = target.temp("members")
-    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {members} ({target.key_declaration()})")
-    db.execute(f"DELETE FROM temp.{members}")
+    make_temp(db, members, target.key_declaration())
     places = range(1, len(target.key) + 1)
     bound = ", ".join(f"?{i}" for i in places)
     for piece in snapshot:
@@ -202,7 +231,7 @@ def _try_again(run: _Run, targets: Mapping[str, Target], first: int, last: int) 
 
 def _heavy(targets: Mapping[str, Target], ticks: Sequence[Tick]) -> list[Target]:
     """The tables that get so many rows that their triggers are better lifted."""
-    sizes = Counter[str]()
+    sizes = Counter({name: LIFT_BYTES_MIN for tick in ticks for name in tick.staged})
     for piece in (p for tick in ticks for p in tick.pieces):
         sizes[piece.layout.target.table.name] += piece.size
     return [targets[name] for name, size in sizes.items() if size >= LIFT_BYTES_MIN]

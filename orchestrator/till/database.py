@@ -64,6 +64,12 @@ def value(db: apsw.Connection, sql: str, values: Sequence[Any] = ()) -> Any:
     return None if row is None else row[0]
 
 
+def make_temp(db: apsw.Connection, name: str, columns: str) -> None:
+    """An empty temporary table, made anew: the one of the last time may be of a table that had another key then."""
+    db.execute(f"DROP TABLE IF EXISTS temp.{name}")
+    db.execute(f"CREATE TEMP TABLE {name} ({columns})")
+
+
 @contextmanager
 def transaction(db: apsw.Connection) -> Iterator[None]:
     """One write transaction. IMMEDIATE: a read that becomes a write is refused at once when another one wrote."""

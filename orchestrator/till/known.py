@@ -20,7 +20,7 @@ from orchestrator.core.plan import Channel, Table
 from orchestrator.core.values import quote_sqlite as q
 from orchestrator.till import shapes
 from orchestrator.till.catalog import TillTable, inspect
-from orchestrator.till.database import rows, value
+from orchestrator.till.database import make_temp, rows, value
 from orchestrator.till.shapes import StoredShape
 from orchestrator.till.target import Target
 
@@ -146,11 +146,29 @@ def remember(db: apsw.Connection, target: Target, memory: Memory, keys: Iterable
         db.execute(f"DELETE FROM {memory.name}")
         db.execute(memory.sql("fill"))
         return
+    touched = _touched(db, target)
+    bound = ", ".join(f"?{i}" for i in range(1, len(target.key) + 1))
+    db.executemany(f"INSERT OR IGNORE INTO temp.{touched} VALUES ({bound})", keys)
+    _catch_up(db, target, memory)
+
+
+def remember_staged(db: apsw.Connection, target: Target, memory: Memory, keys: str, values: Sequence[Any] = ()) -> None:
+    """As `remember`, for the keys that a SELECT gives."""
+    db.execute(f"INSERT OR IGNORE INTO temp.{_touched(db, target)} {keys}", values)
+    _catch_up(db, target, memory)
+
+
+def _touched(db: apsw.Connection, target: Target) -> str:
+    """An empty temporary table for touched keys, by its name."""
     touched = target.temp("known")
-    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {touched} ({target.key_declaration()})")
-    db.execute(f"DELETE FROM temp.{touched}")
+    make_temp(db, touched, target.key_declaration())
+    return touched
+
+
+def _catch_up(db: apsw.Connection, target: Target, memory: Memory) -> None:
+    """What is remembered of the touched keys becomes what their rows are now."""
+    touched = target.temp("known")
     places = range(1, len(target.key) + 1)
-    db.executemany(f"INSERT OR IGNORE INTO temp.{touched} VALUES ({', '.join(f'?{i}' for i in places)})", keys)
     by_place = dict(zip(memory.stored.till_key, memory.stored.key_places, strict=True))
     pairs = [(f"k{i}", f"c{by_place[name]}", q(name)) for i, name in zip(places, target.key, strict=True)]
     if all(target.collation(name) == "BINARY" for name in target.key):

@@ -62,7 +62,7 @@ def reload(
         if channel.goes_down and (table.name in gained | emptied or is_rekeyed or is_torn):
             names[channel.name] = None
     for name in names:
-        db.execute("UPDATE tillsync_stream SET loaded_tick = NULL WHERE channel = ?", (name,))
+        db.execute("UPDATE tillsync_stream SET loaded_tick = 0 WHERE channel = ? AND loaded_tick IS NOT NULL", (name,))
     return tuple(names)
 
 

@@ -8,15 +8,14 @@ from typing import Any
 import apsw
 
 from orchestrator.core.values import quote_sqlite as q
+from orchestrator.till.database import make_temp
 from orchestrator.till.target import Target, fill
 
 
 def start(db: apsw.Connection, target: Target) -> None:
     """Makes an empty list of touched rows."""
     watched = "".join(f", b{i}" for i in range(1, len(_watched(target)) + 1))
-    table = target.temp("touched")
-    db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} (was INTEGER{watched}, {target.key_declaration()})")
-    db.execute(f"DELETE FROM temp.{table}")
+    make_temp(db, target.temp("touched"), f"was INTEGER{watched}, {target.key_declaration()}")
 
 
 def touch(db: apsw.Connection, target: Target, keys: Iterable[Sequence[Any]]) -> None:

@@ -9,7 +9,7 @@ import apsw
 
 from orchestrator.core.values import quote_sqlite as q
 from orchestrator.till.catalog import ForeignKey
-from orchestrator.till.database import rows
+from orchestrator.till.database import make_temp, rows, transaction
 from orchestrator.till.target import Target, fill
 from orchestrator.till.waiting import label
 
@@ -17,6 +17,9 @@ KEYS_MAX = 2_000
 """Above so many touched rows the whole table is looked through: it is one statement either way."""
 
 REPORTED_MAX = 1_000
+
+NOT_LOOKED = ""
+"""The key of the line that says that a table is still to be looked through."""
 
 
 class Touched:
@@ -26,6 +29,8 @@ class Touched:
         self._put: dict[str, list[Sequence[Any]]] = {}
         self._many: set[str] = set()
         self._cut: set[str] = set()
+        self._later: set[str] = set()
+        self._cut_later: set[str] = set()
 
     def put(self, target: Target, keys: list[list[Any]]) -> None:
         if target.till.foreign_keys and target.table.name not in self._many:
@@ -38,9 +43,22 @@ class Touched:
     def cut(self, target: Target) -> None:
         self._cut.add(target.till.name.lower())
 
+    def postpone(self, target: Target, *, is_cut: bool) -> None:
+        """Too many rows to look through under the lock."""
+        self._later.add(target.table.name)
+        if is_cut:
+            self._cut_later.add(target.till.name.lower())
+
     def all_of(self, target: Target) -> bool:
         """Whether the whole table is to be looked through: many rows came, or a parent of it went."""
         return target.table.name in self._many or any(f.parent.lower() in self._cut for f in target.till.foreign_keys)
+
+    def later(self, target: Target) -> bool:
+        """Whether the whole table is to be looked through after the commit."""
+        keys = target.till.foreign_keys
+        return bool(keys) and (
+            target.table.name in self._later or any(f.parent.lower() in self._cut_later for f in keys)
+        )
 
     def keys_of(self, target: Target) -> list[Sequence[Any]]:
         return self._put.get(target.table.name, [])
@@ -52,13 +70,46 @@ def report(db: apsw.Connection, targets: Mapping[str, Target], touched: Touched,
     for name, target in targets.items():
         whole = name in known or touched.all_of(target)
         keys = touched.keys_of(target)
-        if not (whole or keys):
-            continue
-        if whole:
-            db.execute("DELETE FROM tillsync_problem WHERE central = ? AND kind = 'orphan'", (name,))
-        for foreign in target.till.foreign_keys:
-            found = _orphans(db, target, foreign, None if whole else keys)
-            db.executemany(fill("orphan"), [(name, label(k), _reason(foreign), tick, at) for k in found])
+        if (whole or keys) and not touched.later(target):
+            _write(db, target, _find(db, target, None if whole else keys), tick, at, whole=whole)
+
+
+def postpone(db: apsw.Connection, targets: Mapping[str, Target], touched: Touched, tick: int, at: str) -> None:
+    """Notes that tables are still to be looked through, should the agent end before `catch_up`."""
+    for name, target in targets.items():
+        if touched.later(target):
+            db.execute(fill("orphan"), (name, NOT_LOOKED, "its rows are still to be looked through", tick, at))
+
+
+def catch_up(db: apsw.Connection, targets: Mapping[str, Target], tick: int, at: str) -> None:
+    """Looks tables through that were postponed: without a lock, but for writing down what was found."""
+    sql = "SELECT central FROM tillsync_problem WHERE kind = 'orphan' AND key = ?"
+    for (name,) in rows(db, sql, (NOT_LOOKED,)):
+        if name in targets:
+            found = _find(db, targets[name], None)
+            with transaction(db):
+                _write(db, targets[name], found, tick, at, whole=True)
+
+
+def _find(
+    db: apsw.Connection, target: Target, keys: list[Sequence[Any]] | None
+) -> list[tuple[tuple[Any, ...], ForeignKey]]:
+    return [(k, f) for f in target.till.foreign_keys for k in _orphans(db, target, f, keys)]
+
+
+def _write(
+    db: apsw.Connection,
+    target: Target,
+    found: list[tuple[tuple[Any, ...], ForeignKey]],
+    tick: int,
+    at: str,
+    *,
+    whole: bool,
+) -> None:
+    name = target.table.name
+    if whole:
+        db.execute("DELETE FROM tillsync_problem WHERE central = ? AND kind = 'orphan'", (name,))
+    db.executemany(fill("orphan"), [(name, label(k), _reason(f), tick, at) for k, f in found])
 
 
 def _orphans(
@@ -68,8 +119,7 @@ def _orphans(
     if keys is not None:
         table = target.temp("put")
         places = range(1, len(target.key) + 1)
-        db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} ({target.key_declaration()})")
-        db.execute(f"DELETE FROM temp.{table}")
+        make_temp(db, table, target.key_declaration())
         bound = ", ".join(f"?{i}" for i in places)
         db.executemany(f"INSERT OR IGNORE INTO temp.{table} VALUES ({bound})", keys)
         is_key = target.is_key("child.", [f"p.k{i}" for i in places])

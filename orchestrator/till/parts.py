@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +14,9 @@ from orchestrator.core.values import from_wire, outgrows
 from orchestrator.errors import RowFault, TillsyncError
 from orchestrator.relay.client import Part, TickHead
 from orchestrator.till.target import Layout, Target, layout
+
+if TYPE_CHECKING:
+    from orchestrator.till.staged import Staged
 
 EARLY_BYTES_MAX = 8 * 1024 * 1024
 """Ticks up to this size (as JSON) are decoded before the file is locked; larger ones part by part, to save memory."""
@@ -79,6 +83,12 @@ class Piece:
             key = self.layout.target.table.till_key
             return _converted(_cuts.decode(self._raw).cut, [from_wire(c) for c in key])
 
+    def applies(self, loaded: Mapping[int, bool]) -> bool:
+        """Whether this till has use for it, by the streams that it takes and whether they are loaded."""
+        is_loaded = loaded.get(self.stream)
+        wanted = {"echo": True, "delta": is_loaded is True, "snapshot": is_loaded is False}
+        return wanted.get(self.kind, False)
+
     def keys(self) -> Rows:
         """The keys of everything that is put or cut."""
         places = self.layout.key_places
@@ -93,11 +103,12 @@ class Piece:
 
 
 class Tick(NamedTuple):
-    """A tick as it concerns this till."""
+    """A tick as it concerns this till. A large one has its rows in the side file: `staged`, by central's names."""
 
     head: TickHead
     pieces: Sequence[Piece]
     news: Sequence[News] = ()
+    staged: Mapping[str, Staged] = MappingProxyType({})
 
 
 def read_tick(head: TickHead, parts: Sequence[Part], targets: Mapping[str, Target]) -> Tick:

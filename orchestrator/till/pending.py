@@ -6,7 +6,7 @@ import apsw
 
 from orchestrator.core.changes import Position
 from orchestrator.till import held, shapes
-from orchestrator.till.database import rows
+from orchestrator.till.database import make_temp, rows
 from orchestrator.till.target import Target, fill
 
 
@@ -35,8 +35,7 @@ class Pending:
         if not of_table and not kept:
             return False
         table = target.temp("pending")
-        self._db.execute(f"CREATE TEMP TABLE IF NOT EXISTS {table} ({target.key_declaration()})")
-        self._db.execute(f"DELETE FROM temp.{table}")
+        make_temp(self._db, table, target.key_declaration())
         names = [c.name for c in target.table.till_key]
         bound = ", ".join("?" * len(names))
         sql = f"INSERT OR IGNORE INTO temp.{table} VALUES ({bound})"

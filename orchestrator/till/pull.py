@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import apsw
 
 from orchestrator.core import plan as plans
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide
-from orchestrator.relay.client import Hello, TickHead
-from orchestrator.till import drift, schema, state, watch
+from orchestrator.relay.client import Hello, Part, TickHead
+from orchestrator.till import drift, schema, staging, state, watch
 from orchestrator.till.apply import apply
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows
 from orchestrator.till.fitness import check_age
+from orchestrator.till.large import apply_large
 from orchestrator.till.parts import Tick, decode_early, read_tick
 from orchestrator.till.relay import Relay
 from orchestrator.till.target import Target
@@ -27,8 +28,17 @@ ROWS_BYTES_MAX = 256 * 1024
 """Ticks are applied together up to about so many bytes, so that a till that was away does not sync for each of them."""
 
 
-def pull(db: apsw.Connection, relay: Relay, world: World, hello: Hello | None = None) -> int:
-    """Brings the till up to the relay's newest tick. Returns how many rows were put or cut, and 1 for a new plan.
+LOCK_MS_MAX = 200
+
+FETCH_SECONDS_MAX = 10
+"""So long one pull fetches parts of a large tick; the next round goes on, when what the till has to say is sent."""
+
+
+def pull(
+    db: apsw.Connection, relay: Relay, world: World, hello: Hello | None = None, *, lock_ms_max: float = LOCK_MS_MAX
+) -> int:
+    """Brings the till up to the relay's newest tick. Returns how many rows were put or cut, and 1 for a new plan, and 1
+    for a large tick of which more is to be fetched.
 
     Returns early, having asked for snapshots, where the till cannot go on without them.
     """
@@ -36,12 +46,13 @@ def pull(db: apsw.Connection, relay: Relay, world: World, hello: Hello | None = 
     check_node(db, hello)
     moved = 0
     now = state.load(db)
+    staging.tidy(db, now.tick)
     if hello.plan_version > now.plan_version or not watch.plan_is_read(db):
         moved += _take_plan(db, relay, world)
     _subscribe(db, hello)
     if now.tick and not _is_on_course(relay, hello, now):
         _start_over(db)
-    return moved + _follow(db, relay, world, hello)
+    return moved + _follow(db, relay, world, hello, lock_ms_max)
 
 
 def check_node(db: apsw.Connection, hello: Hello) -> None:
@@ -73,13 +84,14 @@ def _take_plan(db: apsw.Connection, relay: Relay, world: World) -> int:
 def _subscribe(db: apsw.Connection, hello: Hello) -> None:
     """Streams that are new need a snapshot. Rows of those that are gone stay until their successor's snapshot."""
     have = {s for (s,) in rows(db, "SELECT stream FROM tillsync_stream")}
+    before = {c for (c,) in rows(db, "SELECT channel FROM tillsync_stream WHERE loaded_tick IS NOT NULL")}
     want = dict(hello.streams)
     if have == want.keys():
         return
     with settled(db):
         db.executemany("DELETE FROM tillsync_stream WHERE stream = ?", [(s,) for s in have - want.keys()])
-        new = [(s, channel) for s, channel in want.items() if s not in have]
-        db.executemany("INSERT INTO tillsync_stream (stream, channel) VALUES (?, ?)", new)
+        new = [(s, channel, 0 if channel in before else None) for s, channel in want.items() if s not in have]
+        db.executemany("INSERT INTO tillsync_stream (stream, channel, loaded_tick) VALUES (?, ?, ?)", new)
 
 
 def _is_on_course(relay: Relay, hello: Hello, now: state.State) -> bool:
@@ -93,19 +105,19 @@ def _start_over(db: apsw.Connection) -> None:
     """The till's history and the relay's have parted: every stream needs a snapshot again. The epoch stays as it is,
     because the first tick of another one has more to settle."""
     with settled(db):
-        db.execute("UPDATE tillsync_stream SET loaded_tick = NULL")
+        db.execute("UPDATE tillsync_stream SET loaded_tick = 0 WHERE loaded_tick IS NOT NULL")
         db.execute("UPDATE tillsync_state SET tick = 0, token = 0")
 
 
-def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello) -> int:
+def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello, lock_ms_max: float) -> int:
     moved = 0
     targets: dict[str, Target] | None = None
     while True:
-        unloaded = [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE loaded_tick IS NULL")]
+        unloaded = [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE coalesce(loaded_tick, 0) = 0")]
         now = state.load(db)
         if now.tick >= hello.top_n and not unloaded:
             return moved
-        after = _start(relay, hello, now, unloaded)
+        after = _start(db, relay, hello, now, unloaded)
         fetched = relay.pull(after, unloaded, TICKS_MAX) if after is not None else []
         world.crash("pull.fetched")
         if not fetched:
@@ -114,9 +126,41 @@ def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello) -> in
             moved, targets = moved + _take_plan(db, relay, world), None
             _refuse_to_guess(state.load(db).plan_version, [head for head, _ in fetched])
         targets = targets if targets is not None else targets_of(db)
+        large = fetched.pop() if _is_listed(fetched[-1][1]) else None
         for group in _groups([read_tick(head, parts, targets) for head, parts in fetched]):
             decode_early(group)
             moved += apply(db, targets, group, world)
+        if large is not None:
+            taken = _take_large(db, relay, world, targets, *large, lock_ms_max)
+            if taken is None:
+                return moved + 1
+            moved += taken
+
+
+def _is_listed(parts: Sequence[Part]) -> bool:
+    return any(not p.frame for p in parts)
+
+
+def _take_large(
+    db: apsw.Connection,
+    relay: Relay,
+    world: World,
+    targets: Mapping[str, Target],
+    head: TickHead,
+    listed: Sequence[Part],
+    lock_ms_max: float,
+) -> int | None:
+    """Fetches and applies a large tick. Returns how many rows were put or cut, None where it is not whole yet."""
+    until = world.monotonic() + FETCH_SECONDS_MAX
+    with staging.opened(db) as stage:
+        if not stage.fetch(relay, head, listed, lambda: world.monotonic() < until):
+            return None
+        world.crash("pull.staged")
+        tick = stage.lay_out(head, targets)
+        world.crash("apply.compared")
+        moved = apply_large(db, targets, tick, world, lock_ms_max)
+    staging.discard(db)
+    return moved
 
 
 def _refuse_to_guess(have: int, heads: Sequence[TickHead]) -> None:
@@ -127,7 +171,7 @@ def _refuse_to_guess(have: int, heads: Sequence[TickHead]) -> None:
         )
 
 
-def _start(relay: Relay, hello: Hello, now: state.State, unloaded: Sequence[int]) -> int | None:
+def _start(db: apsw.Connection, relay: Relay, hello: Hello, now: state.State, unloaded: Sequence[int]) -> int | None:
     """The tick after which to pull; None where snapshots have to be waited for. Asks for those that are missing."""
     if not unloaded:
         return now.tick or hello.top_n - 1  # a till that takes no streams begins with the newest tick: its ack
@@ -137,7 +181,13 @@ def _start(relay: Relay, hello: Hello, now: state.State, unloaded: Sequence[int]
         relay.want_snapshot(missing)
     if now.tick:
         return now.tick if hello.top_n > now.tick else None
-    return None if missing else min(have[s] for s in unloaded) - 1
+    if missing:
+        return None
+    first = min(have[s] for s in unloaded)
+    begun = staging.waiting_tick(db)
+    if begun is not None and begun[0] < first and relay.knows(*begun):  # parts of it are here already
+        first = begun[0]
+    return first - 1
 
 
 def _groups(ticks: Sequence[Tick]) -> list[list[Tick]]:

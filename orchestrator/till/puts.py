@@ -71,7 +71,7 @@ def _stage(db: apsw.Connection, found: Layout, rows: Sequence[Sequence[Any]], *,
 def _find_blocked(db: apsw.Connection, found: Layout) -> None:
     """Until nothing changes: a row that waits keeps its old values, which may be in the way of others in turn."""
     reason = apsw.format_sql_value(UNIQUE_TAKEN)
-    statements = [fill("block", **_collision(found, rule), reason=reason) for rule in found.target.other_rules]
+    statements = [fill("block", **collision(found, rule), reason=reason) for rule in found.target.other_rules]
     more = True
     while more:
         more = False
@@ -91,14 +91,14 @@ def _take_out_moving(db: apsw.Connection, found: Layout) -> set[tuple[Any, ...]]
     db.execute(f"CREATE UNIQUE INDEX temp.tillsync_moving_key ON tillsync_moving ({key})")
     names = ", ".join(f"held.{q(n)}" for n in held)
     for rule in target.other_rules:
-        db.execute(fill("find_moving", **_collision(found, rule), held=names))
+        db.execute(fill("find_moving", **collision(found, rule), held=names))
     keys = all_rows(db, f"SELECT {key} FROM temp.tillsync_moving")
     is_key = target.is_key("", _bound(target))
     db.executemany(fill("cut", table=target.name, is_key=is_key, unless_pending=""), keys)
     return set(keys)
 
 
-def _collision(found: Layout, rule: UniqueRule) -> dict[str, str]:
+def collision(found: Layout, rule: UniqueRule) -> dict[str, str]:
     """The conditions over `s` (incoming), `held` (the till's row) and `m` (incoming, for the held row's key)."""
     target = found.target
     values = {n: f"s.c{i}" for i, n in enumerate(found.names, 1)}

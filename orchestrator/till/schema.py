@@ -12,7 +12,7 @@ from orchestrator.core import plan as plans
 from orchestrator.core.plan import Plan, Table
 from orchestrator.core.values import quote_sqlite as q
 from orchestrator.core.world import World
-from orchestrator.till import fitness, known, mending, shapes, state, watch
+from orchestrator.till import fitness, known, mending, shapes, staging, state, watch
 from orchestrator.till.capture import PREFIX, Trigger, triggers
 from orchestrator.till.database import explained, rows, transaction, value
 from orchestrator.till.fitness import Fitted, Lack
@@ -109,6 +109,7 @@ def uninstall(db: apsw.Connection) -> None:
         for kind in ("trigger", "table"):
             for name in _own(db, kind):
                 db.execute(f"DROP {kind} {q(name)}")
+    staging.discard(db)
 
 
 def drift(db: apsw.Connection, plan: Plan) -> list[str]:

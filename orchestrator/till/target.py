@@ -69,11 +69,12 @@ class Target:
         return found
 
     def key_declaration(self) -> str:
-        """Columns k1.. that compare with keys as the table itself does, and their primary key."""
+        """Columns k1.. that compare with keys as the table itself does, and their unique rule: an INTEGER PRIMARY KEY
+        would refuse what a till may have in a key, such as a text or a NULL."""
         columns = [
             f"k{i} {self.column(k).affinity} COLLATE {q(self.collation(k))}" for i, k in enumerate(self.key, start=1)
         ]
-        return ", ".join([*columns, f"PRIMARY KEY ({', '.join(f'k{i}' for i in range(1, len(self.key) + 1))})"])
+        return ", ".join([*columns, f"UNIQUE ({', '.join(f'k{i}' for i in range(1, len(self.key) + 1))})"])
 
     def is_key(self, left: str, right: Sequence[str]) -> str:
         """The key columns of `left` are these expressions."""
@@ -139,18 +140,22 @@ class Layout:
             "key": ", ".join(q(k) for k in target.key),
             "source": f"SELECT {values} WHERE 1{unless}" if pending else f"VALUES ({values})",
         }
-        written = [n for n in self.names if self._may_change(n)]
-        if not written:
+        if not self.written:
             return fill("insert_only", **common)
-        assignments = ", ".join(f"{q(n)} = excluded.{q(n)}" for n in written)
-        return fill("upsert", **common, set=assignments, differs=" OR ".join(self._differs(n) for n in written))
+        here = q(target.till.name)
+        assignments = ", ".join(f"{q(n)} = excluded.{q(n)}" for n in self.written)
+        differs = " OR ".join(self.differs(n, f"{here}.{q(n)}", f"excluded.{q(n)}") for n in self.written)
+        return fill("upsert", **common, set=assignments, differs=differs)
 
-    def _may_change(self, name: str) -> bool:
-        """Key columns change only where the till takes different texts ('ab', 'AB') for the same key."""
-        return name not in self.target.key or self.target.collation(name) != "BINARY"
+    @cached_property
+    def written(self) -> tuple[str, ...]:
+        """The columns that a row which is there may get anew. Key columns change only where the till takes different
+        texts ('ab', 'AB') for the same key."""
+        target = self.target
+        return tuple(n for n in self.names if n not in target.key or target.collation(n) != "BINARY")
 
-    def _differs(self, name: str) -> str:
-        here, there = f"{q(self.target.till.name)}.{q(name)}", f"excluded.{q(name)}"
+    def differs(self, name: str, here: str, there: str) -> str:
+        """Whether two expressions are different values of a column."""
         if self.target.column(name).affinity == "BLOB":  # nothing converts 1 and 1.0 to one another here
             return f"{here} IS NOT {there} COLLATE BINARY OR typeof({here}) <> typeof({there})"
         return f"{here} IS NOT {there} COLLATE BINARY"

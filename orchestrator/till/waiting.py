@@ -6,7 +6,7 @@ cannot hold as they are ('unfit') are only reported: what the till had before st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -50,6 +50,13 @@ def forget(db: apsw.Connection, target: Target, keys: Iterable[Sequence[Any]]) -
     """Something newer came for these keys."""
     sql = f"DELETE FROM tillsync_problem WHERE central = ? AND key = ? AND {_OF_ROWS}"
     db.executemany(sql, [(target.table.name, label(key)) for key in keys])
+
+
+def forget_those(db: apsw.Connection, target: Target, is_news: Callable[[Sequence[Any]], bool]) -> None:
+    """As `forget`, for the keys of which `is_news` says that something newer came."""
+    sql = f"SELECT DISTINCT key FROM tillsync_problem WHERE central = ? AND {_OF_ROWS}"
+    keys = [msgspec.json.decode(key) for (key,) in rows(db, sql, (target.table.name,))]
+    forget(db, target, [key for key in keys if is_news(key)])
 
 
 def forget_all(db: apsw.Connection, target: Target) -> None:

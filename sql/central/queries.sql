@@ -249,6 +249,15 @@ DROP TABLE pg_temp.tillsync_candidate
 -- name: work_memory
 SET LOCAL work_mem = '64MB'
 
+-- name: join_rows
+-- the rows of many candidates, which are counted
+JOIN {table} r ON {row_is_candidate}
+
+-- name: look_up_rows
+-- the rows of few candidates, whose number the planner does not know: each is looked up by its whole key, before anything
+-- else. Without the fence it was seen to go by the first column of a key, through every price of a list for every price
+CROSS JOIN LATERAL (SELECT * FROM {table} r WHERE {row_is_candidate} OFFSET 0) r
+
 -- name: route
 -- One table of one channel for all its streams at once: which candidates are in which stream's filter now, and which the
 -- ledger holds. Brings the ledger up to tick n and returns parts: what is put, and the keys of what is cut.
@@ -257,7 +266,7 @@ WITH {with_candidate},
 verdict AS MATERIALIZED (
     SELECT stream, {key}, bool_or(own) AS own, bool_or(inside) AS inside, bool_or(held) AS held, max(doc) AS doc
       FROM (SELECT s.stream, {row_key}, c.own, true AS inside, false AS held, {row_doc} AS doc
-              FROM candidate c JOIN {table} r ON {row_is_candidate} CROSS JOIN streams s
+              FROM candidate c {with_rows} CROSS JOIN streams s
              WHERE {predicate}
             UNION ALL
             SELECT h.stream, {hold_key}, c.own, false, true, NULL

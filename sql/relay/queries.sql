@@ -19,7 +19,10 @@ SELECT relay.knows(%(n)s, %(token)s)
 SELECT * FROM relay.snapshots()
 
 -- name: pull
-SELECT * FROM relay.pull(%(after)s, %(snapshot_streams)s::integer[], %(ticks_max)s, %(bytes_max)s)
+SELECT * FROM relay.pull(%(after)s, %(snapshot_streams)s::integer[], %(ticks_max)s, %(bytes_max)s, %(inline_bytes)s)
+
+-- name: parts
+SELECT * FROM relay.parts(%(n)s, %(stream)s, %(kind)s, %(first)s, %(bytes_max)s)
 
 -- name: want_snapshot
 SELECT relay.want_snapshot(%(streams)s::integer[])

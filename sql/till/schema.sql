@@ -57,7 +57,8 @@ CREATE TABLE IF NOT EXISTS tillsync_plan (
     body    TEXT NOT NULL
 );
 
--- The streams that this till takes; loaded_tick is the tick whose snapshot it has, null where it still needs one.
+-- The streams that this till takes; loaded_tick is the tick whose snapshot it has, null where it never had one of the channel,
+-- 0 where it needs one again.
 CREATE TABLE IF NOT EXISTS tillsync_stream (
     stream      INTEGER PRIMARY KEY,
     channel     TEXT NOT NULL,

@@ -19,7 +19,7 @@ import pytest
 
 from orchestrator.core import wire
 from orchestrator.core.world import World
-from tests.integration.central.chain import Chain, build
+from tests.integration.central.chain import Chain, build, ticks
 
 WRITERS = 20
 SECONDS = float(os.environ.get("TILLSYNC_RACE_SECONDS", "30"))
@@ -63,7 +63,7 @@ class Receiver:
         self.after = 0
 
     def take(self) -> None:
-        for head, parts in self.relay.pull(self.after, self.streams, 1000):
+        for head, parts in ticks(self.relay, self.after, self.streams):
             self.after = head.n
             for part in parts:
                 doc = msgspec.json.decode(wire.unpack(part.frame))

@@ -1,4 +1,4 @@
-"""A branch's account at the relay: nine functions, its own node, and nothing else at all."""
+"""A branch's account at the relay: ten functions, its own node, and nothing else at all."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from orchestrator.core.changes import ORIGIN, Position
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide, Unreachable
 from orchestrator.postgres import connect
-from orchestrator.relay.client import UploadPart, connect_branch
+from orchestrator.relay.client import Part, UploadPart, connect_branch
 from tests.integration.central.chain import Chain, build
 
 BRANCH_FUNCTIONS = {
     "get_plan",
     "hello",
     "knows",
+    "parts",
     "pull",
     "push",
     "report_status",
@@ -108,6 +109,11 @@ def test_b69_a_branch_sees_its_own_and_nothing_of_another(accounts: Accounts) ->
         kinds = {p.kind for _, parts in two.pull(0, theirs, 10) for p in parts}
         assert kinds == {"snapshot"}
         assert [p for _, parts in one.pull(0, theirs, 10) for p in parts] == []
+        for n in range(1, chain.relay.head().n + 1):
+            for stream in theirs:
+                assert one.parts(n, Part(stream, "snapshot", 0, b"")) == []
+                assert one.parts(n, Part(stream, "echo", 0, b"")) == []
+        assert two.parts(chain.relay.head().n, Part(theirs[0], "snapshot", 0, b""))
     finally:
         one.close()
         two.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from orchestrator.core import wire
 from orchestrator.core.world import World
 from orchestrator.postgres import connect
 from orchestrator.relay import schema as relay_schema
-from orchestrator.relay.client import BranchRelay, CentralRelay, connect_branch, connect_central
+from orchestrator.relay.client import BranchRelay, CentralRelay, Part, TickHead, connect_branch, connect_central
 from orchestrator.settings import CentralSettings
 
 TABLES = """
@@ -108,6 +108,17 @@ def build(
     return Chain(conn, publisher, relay, prepared, world, central_dsn, relay_dsn)
 
 
+def ticks(relay: BranchRelay, after: int, streams: Sequence[int]) -> Iterator[tuple[TickHead, list[Part]]]:
+    """Every tick after a number, with all its parts, whether they come with it or are asked for."""
+    while found := relay.pull(after, streams, 100):
+        for head, parts in found:
+            whole = [p for p in parts if p.frame]
+            while len(whole) < len(parts):
+                whole += relay.parts(head.n, parts[len(whole)])
+            yield head, whole
+        after = found[-1][0].n
+
+
 class Mirror:
     """What a till that only listens would hold: the parts of the relay laid over each other."""
 
@@ -124,7 +135,7 @@ class Mirror:
         if not self.asked:
             self.relay.want_snapshot(streams)
             self.asked = True
-        for head, parts in self.relay.pull(self.after, streams, 100):
+        for head, parts in ticks(self.relay, self.after, streams):
             self.after = head.n
             for part in parts:
                 doc = msgspec.json.decode(wire.unpack(part.frame))

@@ -31,9 +31,14 @@ def _part(stream: int, kind: str, body: dict[str, Any]) -> Part:
     return Part(stream, kind, 0, wire.pack(msgspec.json.encode(body)))
 
 
+def _concerns(part: Part, mine: set[int], snapshot_streams: Sequence[int]) -> bool:
+    of = {"echo": True, "delta": part.stream in mine, "snapshot": part.stream in snapshot_streams}
+    return of[part.kind]
+
+
 @dataclass
 class ListedRelay:
-    """What the relay would hold for one node."""
+    """What the relay would hold for one node. `lists_all`: every tick is a large one, whose parts are asked for."""
 
     plan_: Plan
     streams: tuple[tuple[int, str], ...] = ((1, "shared"),)
@@ -44,12 +49,14 @@ class ListedRelay:
     pushed: list[UploadPart] = field(default_factory=list)
     wanted: set[int] = field(default_factory=set)
     reports: list[dict[str, Any]] = field(default_factory=list)
+    lists_all: bool = False
+    asked: list[Part] = field(default_factory=list)
 
     def tick(self, *parts: Part, gap: bool = False, token: int | None = None) -> TickHead:
         """Publishes a tick with the present ack."""
         n = self.ticks[-1][0].n + 1 if self.ticks else 1
         head = TickHead(n, self.epoch, token or 1000 * self.epoch + n, self.plan_.version, self.ack, gap)
-        self.ticks.append((head, list(parts)))
+        self.ticks.append((head, [Part(p.stream, p.kind, i, p.frame) for i, p in enumerate(parts)]))
         return head
 
     def changes(self) -> list[Change]:
@@ -89,20 +96,23 @@ class ListedRelay:
 
     def pull(self, after: int, snapshot_streams: Sequence[int], ticks_max: int) -> list[tuple[TickHead, list[Part]]]:
         mine = {s for s, _ in self.streams}
+        found: list[tuple[TickHead, list[Part]]] = []
+        for head, parts in self.ticks:
+            own = [p for p in parts if _concerns(p, mine, snapshot_streams)]
+            if head.n > after and self.lists_all and own:
+                return [*found, (head, [Part(p.stream, p.kind, p.part, b"") for p in own])]
+            if head.n > after:
+                found.append((head, own))
+        return found[:ticks_max]
+
+    def parts(self, n: int, first: Part) -> list[Part]:
+        self.asked.append(first)
         return [
-            (
-                head,
-                [
-                    p
-                    for p in parts
-                    if p.kind == "echo"
-                    or (p.kind == "delta" and p.stream in mine)
-                    or (p.kind == "snapshot" and p.stream in snapshot_streams)
-                ],
-            )
+            p
             for head, parts in self.ticks
-            if head.n > after
-        ][:ticks_max]
+            for p in parts
+            if head.n == n and (p.kind, p.stream, p.part) == (first.kind, first.stream, first.part)
+        ]
 
     def want_snapshot(self, streams: Sequence[int]) -> None:
         self.wanted |= set(streams)

@@ -26,9 +26,10 @@ CONTACT = ("public.contact", ("id", "phone", "name"))
 TableOf = Callable[[str], list[tuple[Any, ...]]]
 
 
-@pytest.fixture
-def relay() -> ListedRelay:
-    made = ListedRelay(PLAN, STREAMS)
+@pytest.fixture(params=["small", "large"])
+def relay(request: pytest.FixtureRequest) -> ListedRelay:
+    """What the tests say holds for ticks that come at once, and for those that come part by part."""
+    made = ListedRelay(PLAN, STREAMS, lists_all=request.param == "large")
     made.tick(
         snapshot(1, *ITEM, [[1, "A", "apple", "1.00"], [2, "B", "bean", "2.00"]]),
         snapshot(2, *CONTACT, [["c1", "111", "Ann"]]),
