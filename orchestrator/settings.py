@@ -146,6 +146,21 @@ class DatabaseSettings(Part):
     lock_timeout_seconds: Annotated[float, Field(ge=0)] = 10
 
 
+class RetentionSettings(Part):
+    """How long things are kept, in days. ticks: how long a till may be away and still get differences."""
+
+    ticks_days: Annotated[float, Field(gt=0, le=3_650)] = 14
+    snapshots_days: Annotated[float, Field(gt=0, le=3_650)] = 1
+    uploads_days: Annotated[float, Field(gt=0, le=3_650)] = 35
+    history_days: Annotated[float, Field(gt=0, le=3_650)] = 400
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.uploads_days > self.history_days:
+            raise ValueError("uploads_days is more than history_days: uploads that are sent again must be known")
+        return self
+
+
 class TillFileSettings(Part):
     """The till application's SQLite file."""
 
@@ -198,6 +213,7 @@ class CentralSettings(Common):
     parameters: dict[Identifier, Annotated[str, Field(min_length=1)]] = {}
     till_version_min: Annotated[str, Field(pattern=r"^(\d{1,6}(\.\d{1,6}){0,3})?$")] = ""
     till_schema_min: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    retention: RetentionSettings = RetentionSettings()
     channel: Annotated[tuple[ChannelSettings, ...], Field(min_length=1)]
 
     @model_validator(mode="after")

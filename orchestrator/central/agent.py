@@ -11,6 +11,7 @@ import psycopg
 from orchestrator import postgres
 from orchestrator.central import collect, drift, schema, streams
 from orchestrator.central.publish import Publisher, Tick
+from orchestrator.central.purge import Purger
 from orchestrator.central.schema import Prepared
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide, Unreachable
@@ -47,6 +48,7 @@ class _Central:
     publisher: Publisher
     publisher_conn: psycopg.Connection
     prepared: Prepared
+    purger: Purger
 
     @property
     def closed(self) -> bool:
@@ -75,6 +77,7 @@ class CentralAgent:
         central = self._attempt(lambda: self._mended(central), faults) or central
         collected = self._attempt(lambda: self._collect(central), faults)
         tick = self._attempt(lambda: self._publish(central), faults)
+        self._attempt(lambda: self._purge(central), faults)
         if faults:
             raise faults[0]
         assert collected is not None
@@ -122,7 +125,8 @@ class CentralAgent:
             raise
         log.info("connected", place=self._place, plan_version=prepared.plan.version)
         publisher = Publisher(own, self._relay, self._world, prepared, self._settings.part_rows_max)
-        return _Central(conn, publisher, own, prepared)
+        purger = Purger(conn, self._relay, self._world, prepared, self._settings.retention)
+        return _Central(conn, publisher, own, prepared, purger)
 
     def _disconnect(self) -> None:
         if self._central is not None:
@@ -155,6 +159,11 @@ class CentralAgent:
                 streams.refresh(central.conn, plan, central.prepared.filters)
         streams.announce(central.conn, self._relay, plan, announced)
         return central.publisher.publish()
+
+    @staticmethod
+    def _purge(central: _Central) -> None:
+        if gone := central.purger.run():
+            log.info("purged", **gone)
 
     def _attempt(self, work: Callable[[], T], faults: list[Exception]) -> T | None:
         try:

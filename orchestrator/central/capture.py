@@ -84,9 +84,8 @@ def script(captured: Captured, source: CatalogTable) -> sql.Composed:
     parts.append(_reshaped(captured, [columns[c] for c in logged]))
     if captured.hold:
         typed = _roomy(columns[c] for c in captured.key)
-        parts.append(
-            _template("hold").format(hold=sql.Identifier(captured.hold), columns=typed, key=_list(captured.key))
-        )
+        hold, index = sql.Identifier(captured.hold), sql.Identifier(f"{captured.hold}_left")
+        parts.append(_template("hold").format(hold=hold, columns=typed, key=_list(captured.key), index=index))
     for event in EVENTS:
         name = sql.Identifier(trigger_name(event, captured.tab))
         template = "update_routing" if event == "update" and captured.routing else event

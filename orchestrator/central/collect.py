@@ -39,7 +39,7 @@ from orchestrator.relay.client import FetchedUpload
 
 ATTEMPTS_MAX = 5
 # What is wrong with one node alone: the others' uploads go on.
-_NODES_OWN = ("TS-310", "TS-312", "TS-602")
+_NODES_OWN = ("TS-310", "TS-312", "TS-316", "TS-602")
 _log = logger("central.collect")
 
 
@@ -135,6 +135,12 @@ class Collector:
         standing = self._row("standing", node=group.node, uid=group.uid, **group.ends)
         if standing["taken"]:
             return Collected(moved=1)
+        if group.prev.seq < standing["floor"]:
+            raise TillsyncError(
+                "TS-316",
+                f"{group.node} sends changes from before what head office remembers of it",
+                hint="its file is an old backup: take the newest one, or register the till anew",
+            )
         if not standing["prev_known"]:
             self._conn.execute(assets.query("central/merge.note_gap"), {"node": group.node})
             return Collected(gaps=(group.node,))

@@ -20,7 +20,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator import assets
-from orchestrator.central.routing import Span, Statement, changes, routes
+from orchestrator.central.routing import Span, Statement, changes, prepare_changes, routes
 from orchestrator.central.schema import Prepared, newest_plan
 from orchestrator.central.spool import Spool
 from orchestrator.core import wire
@@ -69,6 +69,9 @@ class Publisher:
         self._plan, self._part_rows = prepared.plan, part_rows_max
         self._logs = {c.tab: c for c in prepared.captured}
         self._routes = routes(prepared.plan.channels, prepared.filters, self._logs, prepared.plan.parameters)
+        self._conn.execute("SET plan_cache_mode = force_generic_plan")
+        for statement in prepare_changes(prepared.captured) if self._logs else ():
+            self._conn.execute(statement)
 
     def publish(self) -> Tick | None:
         """Publish what became visible since the last tick; None where there is nothing to tell anybody."""
@@ -138,7 +141,7 @@ class Publisher:
     def _anything(self, base: Base, span: Span, head: Head) -> bool:
         if head.wants or base.plan_version != self._plan.version:
             return True
-        if self._logs and self._conn.execute(changes(span, self._logs.values())).fetchone() is not None:
+        if self._changed_logs(span):
             return True
         return bool(self._acks(base) or self._parked_news(base, ()))
 
@@ -167,9 +170,17 @@ class Publisher:
 
     def _changes(self, span: Span) -> tuple[dict[str, bool], set[str], dict[str, float]]:
         """Changed tables (with whether they were truncated), those with an echo to make, and their rows in the logs."""
-        rows = self._rows(changes(span, self._logs.values())) if self._logs else []
+        rows = self._changed_logs(span)
         counts = {r["tab"]: inf if r["truncated"] else r["rows"] for r in rows}
         return {r["tab"]: bool(r["truncated"]) for r in rows}, {r["tab"] for r in rows if r["echo"]}, counts
+
+    def _changed_logs(self, span: Span) -> Sequence[dict[str, Any]]:
+        if not self._logs:
+            return ()
+        self._conn.execute(assets.query("central.seek"))
+        rows = self._rows(changes(span))
+        self._conn.execute(assets.query("central.seek_or_scan"))
+        return rows
 
     def _replanned(self, base: Base) -> dict[str, bool]:
         """After a change of plan: every table is looked at again, and those whose columns changed are sent again."""

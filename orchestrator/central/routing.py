@@ -27,16 +27,18 @@ class Span:
 
     def of(self, captured: Captured) -> sql.Composed:
         """The rows of a log that lie in this stretch."""
+        return _tick(captured, *self.bounds)
+
+    @property
+    def bounds(self) -> tuple[sql.Composed, ...]:
+        """Where it starts and ends, its end's snapshot, and what was open at its start, where anything was."""
         _, xmax_since, open_since = self.since.split(":")
-        columns = ["origin", *captured.key, *captured.routing]
-        return _query("tick").format(
-            log=sql.Identifier(captured.log),
-            columns=_columns("l", columns),
-            xmax_since=_literal(xmax_since, "xid8"),
-            xmax_now=_literal(self.now.split(":")[1], "xid8"),
-            open_since=_literal("{" + open_since + "}", "xid8[]"),
-            now=_literal(self.now, "pg_snapshot"),
+        ends = (
+            _literal(xmax_since, "xid8"),
+            _literal(self.now.split(":")[1], "xid8"),
+            _literal(self.now, "pg_snapshot"),
         )
+        return (*ends, _literal("{" + open_since + "}", "xid8[]")) if open_since else ends
 
 
 @dataclass(frozen=True)
@@ -220,10 +222,36 @@ def routes(
     ]
 
 
-def changes(span: Span, logs: Iterable[Captured]) -> sql.Composed:
-    """One statement that says of every log whether the tick has anything of it."""
-    arms = [_query("has_changes").format(tab=c.tab, key=_columns("l", c.key[:1]), tick=span.of(c)) for c in logs]
-    return sql.SQL("\nUNION ALL\n").join(arms)
+def prepare_changes(logs: Sequence[Captured]) -> list[sql.Composed]:
+    """Prepares the statements that say of every log whether a tick has anything of it: of 400 logs their planning takes
+    far longer than their run."""
+    made = []
+    for name, parameters in (("prepare_later_changes", 3), ("prepare_changes", 4)):
+        bounds = [sql.SQL(f"${i}") for i in range(1, parameters + 1)]
+        arms = [
+            _query("has_changes").format(tab=c.tab, key=_columns("l", c.key[:1]), tick=_tick(c, *bounds)) for c in logs
+        ]
+        made.append(_query(name).format(arms=sql.SQL("\nUNION ALL\n").join(arms)))
+    return made
+
+
+def changes(span: Span) -> sql.Composed:
+    """What was prepared, for a tick."""
+    bounds = span.bounds
+    prepared = "tillsync_changes" if len(bounds) == 4 else "tillsync_later_changes"
+    return _query("execute_changes").format(prepared=sql.Identifier(prepared), bounds=sql.SQL(", ").join(bounds))
+
+
+def _tick(captured: Captured, *bounds: sql.Composable) -> sql.Composed:
+    """The rows of a log between bounds as `Span.bounds` gives them."""
+    names = ("xmax_since", "xmax_now", "now", "open_since")
+    given = {
+        "log": sql.Identifier(captured.log),
+        "columns": _columns("l", ["origin", *captured.key, *captured.routing]),
+        **dict(zip(names, bounds, strict=False)),
+    }
+    arms = ["tick_later", "tick_open"] if len(bounds) == len(names) else ["tick_later"]
+    return sql.SQL("\nUNION ALL\n").join(_query(arm).format(**given) for arm in arms)
 
 
 def delta_name(table: str) -> str:

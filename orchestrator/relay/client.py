@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, LiteralString
 
 import msgspec
@@ -241,6 +242,11 @@ class CentralRelay(_Relay):
 
     def mark_taken(self, node: str, uids: Sequence[int]) -> None:
         self._value("mark_taken", node=node, uids=list(uids))
+
+    def purge(self, before_n: int, snapshots_before: datetime, uploads_before: datetime, rows_max: int) -> int:
+        """Removes what is older; how many rows went, 0 when there are no more."""
+        at = {"snapshots_before": snapshots_before, "uploads_before": uploads_before}
+        return int(self._value("purge", before_n=before_n, **at, rows_max=rows_max))
 
     def new_epoch(self, epoch: int) -> None:
         self._value("new_epoch", epoch=epoch)

@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 import psycopg
 from psycopg.rows import dict_row
+from rich.filesize import decimal
 
 from orchestrator import assets
 from orchestrator.report import render
@@ -31,6 +32,7 @@ def of_central(
     """Head office's view; `fault` is why there is no relay side. Lags are in ticks, ages in seconds."""
     publishing = _rows(conn, "publishing")[0]
     reports = {r["node"]: r for r in relay.reports} if relay else {}
+    kept = _rows(conn, "kept")[0]
     newest = relay.tick if relay else None
     return {
         "central": {
@@ -42,18 +44,24 @@ def of_central(
         "relay": {"tick": newest, "epoch": relay.epoch, "plan_version": relay.plan_version}
         if relay
         else {"error": fault},
-        "branches": [_branch(b, reports.get(b["node"], {}), newest, now) for b in _rows(conn, "branches")],
+        "branches": [
+            _branch(b, reports.get(b["node"], {}), newest, kept["oldest_tick"], now) for b in _rows(conn, "branches")
+        ],
         "streams": _rows(conn, "streams"),
+        "kept": kept,
     }
 
 
-def _branch(branch: dict[str, Any], report: Mapping[str, Any], newest: int | None, now: datetime) -> dict[str, Any]:
+def _branch(
+    branch: dict[str, Any], report: Mapping[str, Any], newest: int | None, oldest: int | None, now: datetime
+) -> dict[str, Any]:
     body = report.get("body") or {}
     tick, at = body.get("tick"), report.get("at")
     return {
         **branch,
         "tick": tick,
         "lag_ticks": max(newest - tick, 0) if newest is not None and tick is not None else None,
+        "is_left_behind": branch["state"] == "active" and 0 < (tick or 0) < (oldest or 0),
         "report_age_seconds": round(max((now - at).total_seconds(), 0), 1) if at else None,
         "waiting_uploads": report.get("waiting_uploads"),
         "pending": body.get("pending"),
@@ -83,6 +91,12 @@ def show_central(chain: Mapping[str, Any]) -> None:
     out.print(
         f"relay: {relay['error']}" if "error" in relay else f"relay: tick {relay['tick']}, epoch {relay['epoch']}"
     )
+    kept = chain["kept"]
+    if kept["oldest_tick"] is not None:
+        out.print(
+            f"kept: since tick {kept['oldest_tick']} of {kept['oldest_tick_at'].isoformat(timespec='seconds')},"
+            f" logs {decimal(kept['log_bytes'])}, ledgers {decimal(kept['ledger_bytes'])}"
+        )
     columns = {
         "state": "state",
         "tick": "tick",
@@ -98,6 +112,8 @@ def show_central(chain: Mapping[str, Any]) -> None:
     rows = [[b["node"], *(_shown(b[key]) for key in columns.values())] for b in chain["branches"]]
     render.table(["branch", *columns], rows)
     for branch in chain["branches"]:
+        if branch["is_left_behind"]:
+            out.print(f"{branch['node']}: silent for longer than ticks are kept; it takes snapshots when it is back")
         for said in (*branch["errors"], *branch["lacks"]):
             out.print(f"{branch['node']}: {said}")
     streams = [

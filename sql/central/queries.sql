@@ -198,12 +198,31 @@ SELECT p.node, p.seq, p.nonce, p.state = 'parked' AS held, p.reason
 SELECT {tab} AS tab, count(*) AS rows, bool_or({key} IS NULL) AS truncated, bool_or(l.origin IS NOT NULL) AS echo
   FROM ({tick}) l HAVING count(*) > 0
 
--- name: tick
+-- name: prepare_changes
+PREPARE tillsync_changes (xid8, xid8, pg_snapshot, xid8[]) AS {arms}
+
+-- name: prepare_later_changes
+-- the same for a tick before which no transaction was open, as most are
+PREPARE tillsync_later_changes (xid8, xid8, pg_snapshot) AS {arms}
+
+-- name: execute_changes
+EXECUTE {prepared} ({bounds})
+
+-- name: seek
+-- while the statement over all logs runs, which is when it is planned: a log is small today and large tomorrow, and
+-- workers take longer to come than the work
+SET LOCAL enable_seqscan = off; SET LOCAL max_parallel_workers_per_gather = 0
+
+-- name: seek_or_scan
+SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL max_parallel_workers_per_gather TO DEFAULT
+
+-- name: tick_later
 -- what the log {log} has in the tick: visible now, not visible in the snapshot of the tick before (PgQ's form: the log
 -- is read from the old snapshot's end, and beside that only for the transactions that were open then)
 SELECT {columns} FROM tillsync.{log} l
  WHERE l.xid >= {xmax_since} AND l.xid < {xmax_now} AND pg_visible_in_snapshot(l.xid, {now})
-UNION ALL
+
+-- name: tick_open
 SELECT {columns} FROM tillsync.{log} l
  WHERE l.xid = ANY ({open_since}) AND pg_visible_in_snapshot(l.xid, {now})
 

@@ -100,6 +100,12 @@ CREATE TABLE IF NOT EXISTS tillsync.inbound (
 );
 CREATE INDEX IF NOT EXISTS inbound_range ON tillsync.inbound (node, last_seq, first_seq);
 
+-- how far the positions of a branch were purged: up to there what is not known may have been merged
+CREATE TABLE IF NOT EXISTS tillsync.floor (
+    node         text PRIMARY KEY,
+    seq          bigint NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS tillsync.conflict (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -161,7 +167,7 @@ SELECT s.tab, c.oid IS NULL AS gone,
            (SELECT string_agg(concat_ws(':', t.oid, t.xmin, p.oid, p.xmin), ',' ORDER BY t.oid)
               FROM pg_catalog.pg_trigger t
               JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-             WHERE t.tgrelid = c.oid AND p.pronamespace = to_regnamespace('tillsync')))) AS guard
+             WHERE t.tgrelid = c.oid AND p.pronamespace = (SELECT to_regnamespace('tillsync'))))) AS guard
   FROM tillsync.seen s
   LEFT JOIN tillsync.captured k ON k.tab = s.tab
   LEFT JOIN pg_catalog.pg_class c

@@ -51,6 +51,9 @@ SELECT * FROM relay.fetch_uploads(%(after_node)s, %(after_id)s, %(bytes_max)s)
 -- name: mark_taken
 SELECT relay.mark_taken(%(node)s, %(uids)s::bigint[])
 
+-- name: purge
+SELECT relay.purge(%(before_n)s, %(snapshots_before)s, %(uploads_before)s, %(rows_max)s)
+
 -- name: new_epoch
 SELECT relay.new_epoch(%(epoch)s)
 

@@ -48,6 +48,8 @@ CREATE TABLE IF NOT EXISTS relay.payload (
     PRIMARY KEY (stream, n, kind, part)
 );
 ALTER TABLE relay.payload ALTER COLUMN frame SET STORAGE EXTERNAL;
+CREATE INDEX IF NOT EXISTS payload_n ON relay.payload (n);
+CREATE INDEX IF NOT EXISTS payload_snapshot ON relay.payload (stream, n) WHERE kind = 'snapshot';
 
 -- what concerns one node alone: the authoritative state of the rows that it sent
 CREATE TABLE IF NOT EXISTS relay.echo (
@@ -58,6 +60,7 @@ CREATE TABLE IF NOT EXISTS relay.echo (
     PRIMARY KEY (node, n, part)
 );
 ALTER TABLE relay.echo ALTER COLUMN frame SET STORAGE EXTERNAL;
+CREATE INDEX IF NOT EXISTS echo_n ON relay.echo (n);
 
 -- central's applied position of a node, as of a tick; a row stands until the next one
 CREATE TABLE IF NOT EXISTS relay.ack (
@@ -92,6 +95,7 @@ CREATE TABLE IF NOT EXISTS relay.upload (
 );
 ALTER TABLE relay.upload ALTER COLUMN frame SET STORAGE EXTERNAL;
 CREATE INDEX IF NOT EXISTS upload_untaken ON relay.upload (node, id) WHERE taken_at IS NULL;
+CREATE INDEX IF NOT EXISTS upload_taken ON relay.upload (taken_at) WHERE taken_at IS NOT NULL;
 
 CREATE TABLE IF NOT EXISTS relay.counter (
     node         text PRIMARY KEY,

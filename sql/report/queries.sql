@@ -51,6 +51,15 @@ SELECT (SELECT max(version) FROM tillsync.plan) AS plan_version, i.n AS tick, i.
   FROM (VALUES (1)) one LEFT JOIN LATERAL
        (SELECT n, published_at FROM tillsync.intent WHERE published_at IS NOT NULL ORDER BY n DESC LIMIT 1) i ON true
 
+-- name: kept
+-- what is kept for branches that were away: the oldest tick and its age, and the logs' size on the disk
+SELECT (SELECT min(i.n) FROM tillsync.intent i) AS oldest_tick,
+       (SELECT min(i.at) FROM tillsync.intent i) AS oldest_tick_at,
+       (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM tillsync.captured k
+          JOIN pg_catalog.pg_class c ON c.oid = to_regclass('tillsync.' || quote_ident(k.log))) AS log_bytes,
+       (SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint FROM tillsync.captured k
+          JOIN pg_catalog.pg_class c ON c.oid = to_regclass('tillsync.' || quote_ident(k.hold))) AS ledger_bytes
+
 -- name: till
 -- a till's own account of itself
 SELECT s.node, s.epoch, s.tick, s.plan_version,

@@ -55,7 +55,8 @@ known AS (
 SELECT EXISTS (SELECT FROM tillsync.taken WHERE node = %(node)s AND uid = %(uid)s) AS taken,
        (SELECT is_known FROM known WHERE name = 'prev') AS prev_known,
        (SELECT is_known FROM known WHERE name = 'end') AS end_known,
-       coalesce(a.seq, 0) AS seq, coalesce(a.nonce, 0) AS nonce, coalesce(a.straight, true) AS straight
+       coalesce(a.seq, 0) AS seq, coalesce(a.nonce, 0) AS nonce, coalesce(a.straight, true) AS straight,
+       coalesce((SELECT f.seq FROM tillsync.floor f WHERE f.node = %(node)s), 0) AS floor
   FROM (SELECT) one LEFT JOIN tillsync.applied a ON a.node = %(node)s
 
 -- name: note_gap

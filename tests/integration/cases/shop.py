@@ -113,6 +113,11 @@ class Till:
         self.agent.close()
         self.agent = TillAgent(self.settings, world or self.world)
 
+    def reopen(self) -> None:
+        """After the file was replaced: the application and the agent open what is there now."""
+        self.app = open_app(self.file)
+        self.restart()
+
     def close(self) -> None:
         self.agent.close()
         self.app.close()
