@@ -166,6 +166,7 @@ class TillFileSettings(Part):
 
     database: Path
     busy_timeout_ms: Annotated[int, Field(ge=0, le=600_000)] = 5_000
+    machine: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
 class Common(BaseSettings):

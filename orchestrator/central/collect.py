@@ -35,7 +35,7 @@ from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError, Unreachable
 from orchestrator.log import logger
 from orchestrator.postgres import first_line, place_of, translated
-from orchestrator.relay.client import FetchedUpload
+from orchestrator.relay.messages import FetchedUpload
 
 ATTEMPTS_MAX = 5
 # What is wrong with one node alone: the others' uploads go on.

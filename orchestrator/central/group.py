@@ -15,7 +15,7 @@ from orchestrator.central.spool import Spool
 from orchestrator.core import wire
 from orchestrator.core.changes import Position, Shape, decode_upload
 from orchestrator.errors import TillsyncError
-from orchestrator.relay.client import FetchedUpload
+from orchestrator.relay.messages import FetchedUpload
 
 
 @dataclass(frozen=True)

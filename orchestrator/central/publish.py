@@ -20,14 +20,16 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator import assets
-from orchestrator.central.routing import Span, Statement, changes, prepare_changes, routes
+from orchestrator.central.routing import Statement, routes
 from orchestrator.central.schema import Prepared, newest_plan
+from orchestrator.central.span import Span, changes, prepare_changes
 from orchestrator.central.spool import Spool
 from orchestrator.core import wire
 from orchestrator.core.changes import Position
 from orchestrator.core.plan import Table
 from orchestrator.core.world import World
-from orchestrator.relay.client import Ack, CentralRelay, Head
+from orchestrator.relay.client import CentralRelay
+from orchestrator.relay.messages import Ack, Head
 
 MANY_ROWS = 5_000
 """Above so many rows in the logs the candidates are laid down and analyzed, which costs a few milliseconds."""

@@ -8,37 +8,14 @@ from functools import cached_property, partial
 
 from psycopg import sql
 
-from orchestrator import assets
 from orchestrator.central.capture import Captured, identifier
+from orchestrator.central.span import Span, columns, query
 from orchestrator.core import values
 from orchestrator.core.filters import Filter, Reach
 from orchestrator.core.plan import Channel, Table
 from orchestrator.core.planning import channel_parameters
 
 TRUE, FALSE = sql.SQL("true"), sql.SQL("false")
-
-
-@dataclass(frozen=True)
-class Span:
-    """A tick's stretch of history: what is visible in the snapshot `now` and was not in `since` (pg_snapshot texts)."""
-
-    since: str
-    now: str
-
-    def of(self, captured: Captured) -> sql.Composed:
-        """The rows of a log that lie in this stretch."""
-        return _tick(captured, *self.bounds)
-
-    @property
-    def bounds(self) -> tuple[sql.Composed, ...]:
-        """Where it starts and ends, its end's snapshot, and what was open at its start, where anything was."""
-        _, xmax_since, open_since = self.since.split(":")
-        ends = (
-            _literal(xmax_since, "xid8"),
-            _literal(self.now.split(":")[1], "xid8"),
-            _literal(self.now, "pg_snapshot"),
-        )
-        return (*ends, _literal("{" + open_since + "}", "xid8[]")) if open_since else ends
 
 
 @dataclass(frozen=True)
@@ -101,13 +78,13 @@ class Route:
 
     def echo(self, span: Span) -> sql.Composed:
         """What the nodes that asked are told about the rows that they asked about."""
-        return _query("echo").format(
+        return query("echo").format(
             tick=span.of(self.captured),
             channel=self.channel.name,
             hold=sql.Identifier(self.captured.hold or ""),
             table=identifier(self.table.name),
-            log_key=_columns("l", self.table.key),
-            asked_key=_columns("a", self.table.key),
+            log_key=columns("l", self.table.key),
+            asked_key=columns("a", self.table.key),
             hold_is_asked=_equal("h", "a", self.table.key),
             row_is_asked=_equal("r", "a", self.table.key),
             row_doc=self._row_doc(),
@@ -131,17 +108,17 @@ class Route:
     ) -> Statement:
         key = self.table.key
         streams = self._streams(scope)
-        with_candidate = _query("with_candidate").format(
+        with_candidate = query("with_candidate").format(
             deltas=deltas,
             streams=streams,
             candidates=sql.SQL("\nUNION ALL\n").join(sql.SQL("({})").format(c) for c in candidates),
             key=_names(key),
         )
-        measured = _query("measured_candidate").format(streams=streams)
+        measured = query("measured_candidate").format(streams=streams)
         parts = {
             "key": _names(key),
-            "row_key": _columns("r", key),
-            "hold_key": _columns("h", key),
+            "row_key": columns("r", key),
+            "hold_key": columns("h", key),
             "row_is_candidate": _equal("r", "c", key),
             "hold_is_candidate": _equal("h", "c", key),
             "hold_is_verdict": _equal("h", "v", key),
@@ -155,25 +132,25 @@ class Route:
             "part_rows": part_rows,
             "n": n,
         }
-        looked_up, joined = (_query(n).format(**parts) for n in ("look_up_rows", "join_rows"))
+        looked_up, joined = (query(n).format(**parts) for n in ("look_up_rows", "join_rows"))
         return Statement(
-            at_once=_query("route").format(**parts, with_rows=looked_up, with_candidate=with_candidate),
-            lay_down=_query("lay_down_candidates").format(with_candidate=with_candidate),
-            measured=_query("route").format(**parts, with_rows=joined, with_candidate=measured),
+            at_once=query("route").format(**parts, with_rows=looked_up, with_candidate=with_candidate),
+            lay_down=query("lay_down_candidates").format(with_candidate=with_candidate),
+            measured=query("route").format(**parts, with_rows=joined, with_candidate=measured),
         )
 
     def _streams(self, scope: sql.Composable) -> sql.Composed:
         typed = [_parameter(name, self.parameters[name]) for name in self.channel_parameters]
-        return _query("streams").format(parameters=sql.SQL("").join(typed), channel=self.channel.name, scope=scope)
+        return query("streams").format(parameters=sql.SQL("").join(typed), channel=self.channel.name, scope=scope)
 
     def _own(self) -> sql.Composed:
         key = self.table.key
         has_key = sql.SQL("l.{} IS NOT NULL").format(sql.Identifier(key[0]))
-        return _query("own_candidates").format(key=_names(key), delta=_delta(self.table.name), has_key=has_key)
+        return query("own_candidates").format(key=_names(key), delta=_delta(self.table.name), has_key=has_key)
 
     def _reach(self, reach_from: str, reach_where: str) -> sql.Composed:
-        return _query("reach_candidates").format(
-            row_key=_columns("r", self.table.key),
+        return query("reach_candidates").format(
+            row_key=columns("r", self.table.key),
             table=identifier(self.table.name),
             reach_from=_sql(reach_from),
             reach_where=_sql(reach_where),
@@ -186,7 +163,7 @@ class Route:
         return self._known_reaches[changed]
 
     def _every(self, *, sent: bool) -> sql.Composed:
-        return _query("every_candidate").format(
+        return query("every_candidate").format(
             key=_names(self.table.key),
             own=sent,
             table=identifier(self.table.name),
@@ -222,38 +199,6 @@ def routes(
     ]
 
 
-def prepare_changes(logs: Sequence[Captured]) -> list[sql.Composed]:
-    """Prepares the statements that say of every log whether a tick has anything of it: of 400 logs their planning takes
-    far longer than their run."""
-    made = []
-    for name, parameters in (("prepare_later_changes", 3), ("prepare_changes", 4)):
-        bounds = [sql.SQL(f"${i}") for i in range(1, parameters + 1)]
-        arms = [
-            _query("has_changes").format(tab=c.tab, key=_columns("l", c.key[:1]), tick=_tick(c, *bounds)) for c in logs
-        ]
-        made.append(_query(name).format(arms=sql.SQL("\nUNION ALL\n").join(arms)))
-    return made
-
-
-def changes(span: Span) -> sql.Composed:
-    """What was prepared, for a tick."""
-    bounds = span.bounds
-    prepared = "tillsync_changes" if len(bounds) == 4 else "tillsync_later_changes"
-    return _query("execute_changes").format(prepared=sql.Identifier(prepared), bounds=sql.SQL(", ").join(bounds))
-
-
-def _tick(captured: Captured, *bounds: sql.Composable) -> sql.Composed:
-    """The rows of a log between bounds as `Span.bounds` gives them."""
-    names = ("xmax_since", "xmax_now", "now", "open_since")
-    given = {
-        "log": sql.Identifier(captured.log),
-        "columns": _columns("l", ["origin", *captured.key, *captured.routing]),
-        **dict(zip(names, bounds, strict=False)),
-    }
-    arms = ["tick_later", "tick_open"] if len(bounds) == len(names) else ["tick_later"]
-    return sql.SQL("\nUNION ALL\n").join(_query(arm).format(**given) for arm in arms)
-
-
 def delta_name(table: str) -> str:
     """The name, quoted, under which a statement knows the tick of a table's log."""
     return sql.Identifier(f"delta {table}").as_string()
@@ -276,25 +221,13 @@ def _parameter(name: str, pg_type: str) -> sql.Composed:
     return sql.SQL(", (s.params ->> {})::{} AS {}").format(key, _sql(pg_type), alias)
 
 
-def _query(name: str) -> sql.SQL:
-    return sql.SQL(assets.query(f"central.{name}"))
-
-
 def _sql(text: str) -> sql.SQL:
     """SQL that was made from a checked tree or from the catalog."""
     return sql.SQL(text)
 
 
-def _literal(text: str, pg_type: str) -> sql.Composed:
-    return sql.SQL("{}::pg_catalog.{}").format(text, _sql(pg_type))
-
-
 def _names(names: Iterable[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, names))
-
-
-def _columns(alias: str, names: Iterable[str]) -> sql.Composed:
-    return sql.SQL(", ").join(sql.Identifier(alias, n) for n in names)
 
 
 def _equal(left: str, right: str, names: Iterable[str]) -> sql.Composed:

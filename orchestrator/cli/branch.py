@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.options import CentralFile, DryRun, Json, central_settings, pairs, print_json
+
+if TYPE_CHECKING:
+    from orchestrator.service.office import Office
 
 branch_app = typer.Typer(no_args_is_help=True, add_completion=False, help="The tills, as head office knows them.")
 
@@ -29,6 +32,16 @@ RelayDsn = Annotated[
 ]
 
 
+Seed = Annotated[
+    Path | None,
+    typer.Option("--seed", help="Make a ready file for the till there, loaded at head office.", dir_okay=False),
+]
+Schema = Annotated[
+    Path | None,
+    typer.Option("--schema", help="With --seed: the application's SQL, or its empty file.", dir_okay=False),
+]
+
+
 @branch_app.command("add")
 def add(
     node: Node,
@@ -36,6 +49,8 @@ def add(
     out: Out = None,
     database: Database = "pos.db",
     relay_dsn: RelayDsn = None,
+    seed: Seed = None,
+    schema: Schema = None,
     config: CentralFile = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -49,10 +64,15 @@ def add(
         tillsync branch add T1 --set store_id=1 --set price_group=A --out till.toml
 
         tillsync branch add T2 --set store_id=2 --set price_group=A --database /var/lib/pos/pos.db > till.toml
+
+        tillsync branch add T3 --set store_id=2 --set price_group=A --out t3.toml --schema pos.sql --seed t3.db
     """
     from orchestrator.core.world import real_world
+    from orchestrator.errors import UsageError
     from orchestrator.service import office as offices
 
+    if (seed is None) != (schema is None):
+        raise UsageError("TS-702", "--seed and --schema belong together", hint="--schema pos.sql --seed t3.db")
     settings = central_settings(config)
     with offices.opened(settings, real_world()) as office:
         if dry_run:
@@ -62,7 +82,16 @@ def add(
         with offices.private_file(out) if out else nullcontext(sys.stdout) as file:
             dsn = offices.add(office, node, pairs(sets), relay_dsn=relay_dsn)
             file.write(offices.till_settings(settings, node, dsn, database))
+        if seed is not None and schema is not None:
+            _seeded(office, node, dsn, schema, seed)
     _say_where(out, node, "registered")
+
+
+def _seeded(office: Office, node: str, dsn: str, schema: Path, seed: Path) -> None:
+    from orchestrator.service import seed as seeds
+
+    rows = seeds.make(office, node, dsn, schema, seed)
+    typer.echo(f"{seed} is ready for {node}, with {rows} rows", err=True)
 
 
 @branch_app.command("list")
@@ -139,6 +168,24 @@ def rotate(
             dsn = offices.rotate(office, node, relay_dsn=relay_dsn)
             file.write(offices.till_settings(settings, node, dsn, database))
     _say_where(out, node, "has a new account")
+
+
+@branch_app.command("rejoin")
+def rejoin(node: Node, config: CentralFile = None, dry_run: DryRun = False) -> None:
+    """Lets a branch go on from another machine: its file was moved there, or a backup of it was put back there.
+
+    The machine that comes next with the branch's account and file is the branch; the one before is refused.
+
+    Examples:
+
+        tillsync branch rejoin T1
+    """
+    from orchestrator.core.world import real_world
+    from orchestrator.service import office as offices
+
+    with offices.opened(central_settings(config), real_world()) as office:
+        offices.rejoin(office, node, dry_run=dry_run)
+    typer.echo(f"{node}: {'nothing done; it would go on' if dry_run else 'goes on'} from the next machine that comes")
 
 
 @branch_app.command("retire")

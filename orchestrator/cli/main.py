@@ -20,6 +20,7 @@ COMMANDS = {
     "install": "install",
     "uninstall": "install",
     "branch": "branch",
+    "reload": "reload",
     "sync": "sync",
     "run": "run",
     "status": "status",

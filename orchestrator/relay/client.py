@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, LiteralString
 
-import msgspec
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -15,6 +14,7 @@ from psycopg.types.json import Jsonb
 from orchestrator import assets
 from orchestrator.core.changes import ORIGIN, Position
 from orchestrator.postgres import connect, place_of, translated
+from orchestrator.relay.messages import Ack, FetchedUpload, Head, Hello, Part, TickHead, UploadPart
 
 PULL_BYTES_MAX = 2 * 1024 * 1024
 INLINE_BYTES_MAX = 64 * 1024
@@ -22,73 +22,6 @@ INLINE_BYTES_MAX = 64 * 1024
 
 PARTS_BYTES_MAX = 256 * 1024
 FETCH_BYTES_MAX = 16 * 1024 * 1024
-
-
-class Hello(msgspec.Struct, frozen=True):
-    """A branch's start of a round: what it is subscribed to, how far the relay is, what the relay has of it."""
-
-    node: str
-    epoch: int
-    plan_version: int
-    top_n: int
-    top_token: int
-    streams: tuple[tuple[int, str], ...]
-    uploaded: Position
-
-
-class TickHead(msgspec.Struct, frozen=True):
-    """A tick as it concerns one node: central's applied position of the node, and whether it must send again."""
-
-    n: int
-    epoch: int
-    token: int
-    plan_version: int
-    ack: Position
-    gap: bool
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A framed part of a tick; kind is delta, snapshot or echo (an echo has stream 0). One that is only listed, because
-    its tick is large, has an empty frame."""
-
-    stream: int
-    kind: str
-    part: int
-    frame: bytes
-
-
-class UploadPart(msgspec.Struct, frozen=True):
-    """A framed part of an upload group. `prev` and `end` are the group's, the same in all its parts."""
-
-    uid: int
-    part: int
-    last: bool
-    prev: Position
-    end: Position
-    frame: bytes
-
-
-class FetchedUpload(msgspec.Struct, frozen=True):
-    id: int
-    node: str
-    part: UploadPart
-
-
-class Ack(msgspec.Struct, frozen=True):
-    node: str
-    position: Position
-    gap: bool
-
-
-class Head(msgspec.Struct, frozen=True):
-    """Central's start of a round: the relay's epoch, newest tick, published plan, wanted snapshots, waiting uploads."""
-
-    epoch: int
-    n: int
-    token: int
-    plan_version: int
-    wants: tuple[int, ...]
-    uploads: bool
 
 
 class _Relay:
@@ -134,6 +67,8 @@ class BranchRelay(_Relay):
             top_token=token,
             streams=tuple((s, c) for s, c in h["streams"]),
             uploaded=Position(*h["uploaded"]) if h["uploaded"] else ORIGIN,
+            machine=h["machine"],
+            reloads=tuple((s, n) for s, n in h["reloads"]),
         )
 
     def plan(self) -> str | None:
@@ -191,6 +126,10 @@ class BranchRelay(_Relay):
         at = {"n": n, "stream": first.stream, "kind": first.kind, "first": first.part}
         found = self._rows("parts", **at, bytes_max=PARTS_BYTES_MAX)
         return [Part(first.stream, first.kind, row["part"], row["frame"]) for row in found]
+
+    def claim(self, identity: str) -> None:
+        """This machine is the branch, unless another one was before."""
+        self._value("claim", identity=identity)
 
     def want_snapshot(self, streams: Sequence[int]) -> None:
         self._value("want_snapshot", streams=list(streams))
@@ -263,6 +202,14 @@ class CentralRelay(_Relay):
         with self._connection() as conn:
             verifier = conn.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
         self._value("put_account", node=node, role=role, verifier=verifier)
+
+    def release(self, node: str) -> None:
+        """The next machine that comes as this branch is the branch."""
+        self._value("release", node=node)
+
+    def put_reload(self, node: str, streams: Sequence[int], n: int) -> None:
+        """The branch takes snapshots of these streams, of tick n or later."""
+        self._value("put_reload", node=node, streams=list(streams), n=n)
 
     def drop_account(self, node: str) -> None:
         self._value("drop_account", node=node)

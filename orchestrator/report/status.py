@@ -69,6 +69,9 @@ def _branch(
         "version": body.get("version"),
         "errors": body.get("errors", []),
         "lacks": body.get("lacks", []),
+        "loading": body.get("loading", []),
+        "set_aside": body.get("extra", 0),
+        "other_machine_at": body.get("other_machine_at"),
     }
 
 
@@ -114,6 +117,12 @@ def show_central(chain: Mapping[str, Any]) -> None:
     for branch in chain["branches"]:
         if branch["is_left_behind"]:
             out.print(f"{branch['node']}: silent for longer than ticks are kept; it takes snapshots when it is back")
+        if branch["set_aside"]:
+            out.print(f"{branch['node']}: {branch['set_aside']} rows of its own were set aside at its first load")
+        if branch["other_machine_at"]:
+            out.print(
+                f"{branch['node']}: another machine came as this branch at {branch['other_machine_at']}, with a copy"
+            )
         for said in (*branch["errors"], *branch["lacks"]):
             out.print(f"{branch['node']}: {said}")
     streams = [

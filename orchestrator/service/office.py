@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from orchestrator import postgres
+from orchestrator import assets, postgres
 from orchestrator.central import branches, schema
 from orchestrator.central.schema import Prepared
 from orchestrator.core.world import World
@@ -104,6 +104,26 @@ def retire(office: Office, node: str, *, dry_run: bool = False) -> None:
     _existing(office, node)
     if not dry_run:
         branches.retire(office.conn, office.relay, office.prepared, node)
+
+
+def rejoin(office: Office, node: str, *, dry_run: bool = False) -> None:
+    """The next machine that comes as the branch is the branch: its file was moved, or restored elsewhere."""
+    _existing(office, node)
+    if not dry_run:
+        office.relay.release(node)
+
+
+def reload(office: Office, node: str, channel: str | None, *, dry_run: bool = False) -> list[str]:
+    """Have a branch take its streams anew; the channels. Raises ConfigError TS-144 where it takes no such channel."""
+    _existing(office, node)
+    rows = office.conn.execute(assets.query("central.streams_of"), {"node": node}).fetchall()
+    chosen = [(stream, name) for stream, name in rows if channel in (None, name)]
+    if not chosen:
+        what = f"channel {channel}" if channel else "channel at all"
+        raise ConfigError("TS-144", f"{node} takes no {what} from head office", hint="look at `tillsync status`")
+    if not dry_run:
+        office.relay.put_reload(node, [stream for stream, _ in chosen], office.relay.head().n + 1)
+    return [name for _, name in chosen]
 
 
 def listing(office: Office) -> list[dict[str, Any]]:

@@ -13,9 +13,10 @@ from orchestrator import __version__, postgres
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
-from orchestrator.relay.client import Hello, connect_branch
+from orchestrator.relay.client import connect_branch
+from orchestrator.relay.messages import Hello
 from orchestrator.settings import TillSettings
-from orchestrator.till import changelog, state, watch
+from orchestrator.till import changelog, machine, state, watch
 from orchestrator.till.database import connect, explained, rows, value
 from orchestrator.till.pull import check_node, pull
 from orchestrator.till.push import push
@@ -29,7 +30,8 @@ log = logger("till.agent")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one round moved: `sent` changes up, `received` rows down. `pending`: changes not answered yet."""
+    """What one round moved: `sent` changes up, `received` rows down. `pending`: changes not answered yet. `is_loaded`:
+    whether every stream has been loaded."""
 
     sent: int
     received: int
@@ -37,6 +39,7 @@ class Report:
     waiting: int
     tick: int
     plan_version: int
+    is_loaded: bool
 
     @property
     def moved(self) -> int:
@@ -46,9 +49,13 @@ class Report:
 class TillAgent:
     """Holds the till's file and the relay's connection open between rounds."""
 
-    def __init__(self, settings: TillSettings, world: World, relay: Relay | None = None) -> None:
+    def __init__(
+        self, settings: TillSettings, world: World, relay: Relay | None = None, *, claims: bool = True
+    ) -> None:
+        """`claims`: whether the file lives on this machine; else it is only made here."""
         self._settings, self._world = settings, world
         self._relay = relay or connect_branch(postgres.conninfo(settings.relay))
+        self._machine = machine.identity(settings) if claims else None
         self._db: apsw.Connection | None = None
         self._reported: dict[str, Any] = {}
         self._reported_at = -inf
@@ -60,6 +67,8 @@ class TillAgent:
             self._mend(db)
             hello = self._relay.hello()
             check_node(db, hello)
+            if self._machine is not None:
+                machine.check(self._relay, hello, self._machine)
             failed: list[TillsyncError] = []
             sent = _tried(failed, lambda: push(db, self._relay, self._world, self._settings, hello))
             received = _tried(
@@ -109,7 +118,9 @@ class TillAgent:
     ) -> Report:
         now = state.load(db)
         waiting = int(value(db, "SELECT count(*) FROM tillsync_problem"))
-        report = Report(sent, received, changelog.pending_count(db, now.ack), waiting, now.tick, now.plan_version)
+        loading = [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE coalesce(loaded_tick, 0) = 0")]
+        pending, is_loaded = changelog.pending_count(db, now.ack), not loading and now.tick > 0
+        report = Report(sent, received, pending, waiting, now.tick, now.plan_version, is_loaded)
         body = {
             "version": __version__,
             "sqlite": apsw.sqlite_lib_version(),
@@ -120,9 +131,8 @@ class TillAgent:
             "pending": report.pending,
             "waiting": report.waiting,
             "held": int(value(db, "SELECT count(*) FROM tillsync_held")),
-            "loading": [
-                s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE coalesce(loaded_tick, 0) = 0")
-            ],
+            "loading": loading,
+            "extra": int(value(db, "SELECT count(*) FROM tillsync_extra")),
             "lacks": [r for (r,) in rows(db, 'SELECT reason FROM tillsync_lack ORDER BY central, "column"')],
             "pushed": list(now.pushed),
             "ack": list(now.ack),

@@ -11,8 +11,8 @@ import apsw
 
 from orchestrator.core.changes import ORIGIN
 from orchestrator.core.world import World
-from orchestrator.relay.client import TickHead
-from orchestrator.till import held, known, notices, orphans, state, waiting
+from orchestrator.relay.messages import TickHead
+from orchestrator.till import extras, held, known, notices, orphans, state, waiting
 from orchestrator.till.changelog import has, settled
 from orchestrator.till.database import make_temp, rows
 from orchestrator.till.known import Memory
@@ -28,7 +28,8 @@ from orchestrator.till.target import Target, fill
 
 @dataclass
 class _Run:
-    """One transaction: what was found at its start, and the pending keys as of the newest ack."""
+    """One transaction: what was found at its start, and the pending keys as of the newest ack. `never`: the streams
+    that were never loaded."""
 
     db: apsw.Connection
     at: str
@@ -36,6 +37,7 @@ class _Run:
     loaded: dict[int, bool]
     waiting: frozenset[str]
     memories: Mapping[str, Memory]
+    never: set[int] = field(default_factory=set)
     touched: Touched = field(default_factory=Touched)
     moved: int = 0
     remembered: dict[str, list[Sequence[Any]] | None] = field(default_factory=dict)
@@ -60,8 +62,10 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
         state.set_applying(db, True)
         world.crash("apply.begun")
         now = state.load(db)
-        loaded = {s: bool(tick) for s, tick in rows(db, "SELECT stream, loaded_tick FROM tillsync_stream")}
+        ticks_of = dict(rows(db, "SELECT stream, loaded_tick FROM tillsync_stream"))
+        loaded = {stream: bool(tick) for stream, tick in ticks_of.items()}
         run = _Run(db, world.now().isoformat(), Pending(db, now.ack), loaded, waiting.tables(db), known.memories(db))
+        run.never.update(stream for stream, tick in ticks_of.items() if tick is None)
         with lifted(db, _heavy(targets, ticks)):
             for tick in ticks:
                 before, now = now, take_ack(db, now, tick.head)
@@ -132,6 +136,8 @@ def _apply_staged(run: _Run, staged: Staged, tick: int) -> None:
         waiting.forget_all(db, target)
     elif name in run.waiting:
         waiting.forget_those(db, target, staged.has_key)
+    if staged.cuts and staged.loads & run.never:
+        extras.set_aside(db, target, staged.is_cut(pending=pending), tick, run.at)
     staged.apply_cuts(pending=pending)
     staged.apply_puts(pending=pending)
     careful = staged.with_care()
@@ -161,7 +167,7 @@ def _apply_table(run: _Run, target: Target, snapshot: list[Piece], changes: list
             waiting.forget(db, target, piece.keys())
     if snapshot:
         waiting.forget_all(db, target)
-        _cut_strangers(db, target, snapshot, pending=pending)
+        _cut_strangers(run, target, snapshot, pending=pending, tick=tick)
         run.touched.cut(target)
     for piece in changes:
         if cuts := piece.cuts():
@@ -203,7 +209,8 @@ def _cut(db: apsw.Connection, target: Target, keys: Rows, *, pending: bool) -> N
     db.executemany(fill("cut", table=target.name, is_key=target.is_key("", bound), unless_pending=unless), keys)
 
 
-def _cut_strangers(db: apsw.Connection, target: Target, snapshot: list[Piece], *, pending: bool) -> None:
+def _cut_strangers(run: _Run, target: Target, snapshot: list[Piece], *, pending: bool, tick: int) -> None:
+    db = run.db
     if not _has_rows(db, target):
         return
     members = target.temp("members")
@@ -215,6 +222,9 @@ def _cut_strangers(db: apsw.Connection, target: Target, snapshot: list[Piece], *
     own_key = [f"{target.name}.{k}" for k in target.quoted_key]
     is_member = " AND ".join(f"m.k{i} = {k}" for i, k in zip(places, own_key, strict=True))
     unless = target.unless_pending(own_key, pending)
+    if run.never & {piece.stream for piece in snapshot}:
+        is_stranger = f"NOT EXISTS (SELECT 1 FROM temp.{members} AS m WHERE {is_member}){unless}"
+        extras.set_aside(db, target, is_stranger, tick, run.at)
     db.execute(fill("cut_strangers", table=target.name, members=members, is_member=is_member, unless_pending=unless))
     db.execute(f"DELETE FROM temp.{members}")
 

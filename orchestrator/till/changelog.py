@@ -46,6 +46,11 @@ def has(db: apsw.Connection, position: Position) -> bool:
     )
 
 
+def has_seq(db: apsw.Connection, seq: int) -> bool:
+    """Whether there is an entry of this number, whatever its nonce."""
+    return bool(rows(db, "SELECT 1 FROM tillsync_changelog WHERE seq = ?", (seq,)))
+
+
 def has_after(db: apsw.Connection, seq: int) -> bool:
     """Whether anything was captured after a place, marks included."""
     return bool(rows(db, "SELECT 1 FROM tillsync_changelog WHERE seq > ? LIMIT 1", (seq,)))

@@ -12,7 +12,7 @@ import msgspec
 from orchestrator.core import wire
 from orchestrator.core.values import from_wire, outgrows
 from orchestrator.errors import RowFault, TillsyncError
-from orchestrator.relay.client import Part, TickHead
+from orchestrator.relay.messages import Part, TickHead
 from orchestrator.till.target import Layout, Target, layout
 
 if TYPE_CHECKING:

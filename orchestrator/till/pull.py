@@ -9,7 +9,7 @@ import apsw
 from orchestrator.core import plan as plans
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide
-from orchestrator.relay.client import Hello, Part, TickHead
+from orchestrator.relay.messages import Hello, Part, TickHead
 from orchestrator.till import drift, schema, staging, state, watch
 from orchestrator.till.apply import apply
 from orchestrator.till.changelog import settled
@@ -82,10 +82,15 @@ def _take_plan(db: apsw.Connection, relay: Relay, world: World) -> int:
 
 
 def _subscribe(db: apsw.Connection, hello: Hello) -> None:
-    """Streams that are new need a snapshot. Rows of those that are gone stay until their successor's snapshot."""
+    """Streams that are new need a snapshot, and those that head office says. Rows of streams that are gone stay until
+    their successor's snapshot."""
     have = {s for (s,) in rows(db, "SELECT stream FROM tillsync_stream")}
     before = {c for (c,) in rows(db, "SELECT channel FROM tillsync_stream WHERE loaded_tick IS NOT NULL")}
     want = dict(hello.streams)
+    late = "SELECT stream FROM tillsync_stream WHERE stream = ? AND loaded_tick BETWEEN 1 AND ? - 1"
+    if asked := [stream for stream, n in hello.reloads if rows(db, late, (stream, n))]:
+        with settled(db):
+            db.executemany("UPDATE tillsync_stream SET loaded_tick = 0 WHERE stream = ?", [(s,) for s in asked])
     if have == want.keys():
         return
     with settled(db):

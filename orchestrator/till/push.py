@@ -10,7 +10,7 @@ import apsw
 from orchestrator.core import wire
 from orchestrator.core.changes import Change, Position, encode_upload
 from orchestrator.core.world import World
-from orchestrator.relay.client import Hello, UploadPart
+from orchestrator.relay.messages import Hello, UploadPart
 from orchestrator.settings import TillSettings
 from orchestrator.till import changelog, shapes, state
 from orchestrator.till.changelog import settled

@@ -10,7 +10,8 @@ import apsw
 from orchestrator.core import wire
 from orchestrator.core.changes import ORIGIN, Position, Shape, decode_upload
 from orchestrator.core.world import World
-from orchestrator.relay.client import UploadPart
+from orchestrator.errors import PersonMustDecide
+from orchestrator.relay.messages import UploadPart
 from orchestrator.till import changelog, known, state
 from orchestrator.till.changelog import settled
 from orchestrator.till.puts import put
@@ -36,6 +37,7 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
     sent = list(relay.uploads())
     world.crash("restored.fetched")
     complete = {p.uid for p in sent if p.last}
+    _refuse_two_histories(db, [p for p in sent if p.uid in complete])
     with settled(db):
         now = state.load(db)
         fresh = changelog.pending_keys(db, now.pushed)
@@ -52,6 +54,20 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
         ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]
         state.set_pushed(db, max([*ends, now.ack], key=lambda p: p.seq))
         world.crash("restored.put")
+
+
+def _refuse_two_histories(db: apsw.Connection, sent: Iterable[UploadPart]) -> None:
+    """A restored file lacks what came after its backup. Where the relay has another change in a place that this file
+    has sent, somebody else goes on from the same past. Raises PersonMustDecide TS-526."""
+    now = state.load(db)
+    for part in sent:
+        for seq, nonce, *_ in decode_upload(wire.unpack(part.frame)).changes if not changelog.has(db, part.end) else ():
+            if seq <= now.pushed.seq and changelog.has_seq(db, seq) and not changelog.has(db, Position(seq, nonce)):
+                raise PersonMustDecide(
+                    "TS-526",
+                    f"another machine sends as {now.node}, with a copy of this till's file",
+                    hint="stop it, and register it as itself with `tillsync branch add`; nothing that was sold is lost",
+                )
 
 
 def _put_back(

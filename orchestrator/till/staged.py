@@ -116,6 +116,12 @@ class Staged:
 
     # What follows runs under the lock.
 
+    def is_cut(self, *, pending: bool) -> str:
+        """The condition for the till's rows that `apply_cuts` removes."""
+        key = [f"b.k{i}" for i in self._key_numbers]
+        cut = f"SELECT {', '.join(key)} FROM {self._cut} AS b WHERE 1{self.target.unless_pending(key, pending)}"
+        return f"({', '.join(self.target.quoted_key)}) IN ({cut})"
+
     def apply_cuts(self, *, pending: bool) -> None:
         if self.cuts:
             key = [f"b.k{i}" for i in self._key_numbers]

@@ -16,7 +16,7 @@ import apsw
 from orchestrator import assets
 from orchestrator.core import wire
 from orchestrator.errors import Unreachable
-from orchestrator.relay.client import Part, TickHead
+from orchestrator.relay.messages import Part, TickHead
 from orchestrator.till.database import explained, rows, value
 from orchestrator.till.parts import News, Tick, read_tick
 from orchestrator.till.relay import Relay

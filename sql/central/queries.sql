@@ -115,6 +115,10 @@ SELECT n.node, s.stream FROM tillsync.node n
  WHERE n.state = 'active'
 ON CONFLICT DO NOTHING
 
+-- name: streams_of
+SELECT s.stream, s.channel FROM tillsync.subscription u JOIN tillsync.stream s USING (stream)
+ WHERE u.node = %(node)s ORDER BY s.channel
+
 -- name: rest_streams
 -- streams that nobody is subscribed to are not routed; should one be wanted again, it starts with a snapshot
 UPDATE tillsync.stream s SET loaded_tick = NULL

@@ -24,6 +24,15 @@ SELECT * FROM relay.pull(%(after)s, %(snapshot_streams)s::integer[], %(ticks_max
 -- name: parts
 SELECT * FROM relay.parts(%(n)s, %(stream)s, %(kind)s, %(first)s, %(bytes_max)s)
 
+-- name: claim
+SELECT relay.claim(%(identity)s)
+
+-- name: release
+SELECT relay.release(%(node)s)
+
+-- name: put_reload
+SELECT relay.put_reload(%(node)s, %(streams)s::integer[], %(n)s)
+
 -- name: want_snapshot
 SELECT relay.want_snapshot(%(streams)s::integer[])
 

@@ -17,11 +17,23 @@ CREATE TABLE IF NOT EXISTS relay.account (
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- reload: the branch needs a snapshot of this tick or later
 CREATE TABLE IF NOT EXISTS relay.subscription (
     node         text NOT NULL,
     stream       integer NOT NULL,
     channel      text NOT NULL,
+    reload       bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (node, stream)
+);
+ALTER TABLE relay.subscription ADD COLUMN IF NOT EXISTS reload bigint NOT NULL DEFAULT 0;
+
+-- the machine that a branch's file lives on; `other`: one that came with a copy of it
+CREATE TABLE IF NOT EXISTS relay.machine (
+    node         text PRIMARY KEY,
+    identity     text NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now(),
+    other        text,
+    other_at     timestamptz
 );
 
 CREATE TABLE IF NOT EXISTS relay.plan (

@@ -68,7 +68,8 @@ SELECT s.node, s.epoch, s.tick, s.plan_version,
        (SELECT count(*) FROM tillsync_problem) AS waiting,
        (SELECT count(*) FROM tillsync_held) AS held,
        (SELECT count(*) FROM tillsync_notice n WHERE n.acked IS NULL) AS notices,
-       (SELECT count(*) FROM tillsync_stream t WHERE t.loaded_tick IS NULL) AS loading
+       (SELECT count(*) FROM tillsync_stream t WHERE coalesce(t.loaded_tick, 0) = 0) AS loading,
+       (SELECT count(*) FROM tillsync_extra) AS set_aside
   FROM tillsync_state s
 
 -- name: lease

@@ -19,6 +19,10 @@ DELETE FROM $table WHERE $is_key$unless_pending
 -- The deleting half of a snapshot: rows that it does not have. Pending ones stay.
 DELETE FROM $table WHERE NOT EXISTS (SELECT 1 FROM temp.$members AS m WHERE $is_member)$unless_pending
 
+-- name: extra
+-- Parameters: central's table, tick, at.
+INSERT INTO tillsync_extra (central, statement, tick, at) SELECT ?1, $statement, ?2, ?3 FROM $table WHERE $condition
+
 -- name: pending
 -- Keys with own changes after the ack, from one kind of image (o or n) of one shape. Parameters: ack's seq, shape.
 INSERT OR IGNORE INTO temp.$pending SELECT $images FROM main.tillsync_changelog

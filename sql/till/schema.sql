@@ -106,6 +106,15 @@ CREATE TABLE IF NOT EXISTS tillsync_problem (
     PRIMARY KEY (central, key, kind)
 );
 
+-- Rows that the file had before its first load and that head office does not give it: the statements that put them back.
+CREATE TABLE IF NOT EXISTS tillsync_extra (
+    id        INTEGER PRIMARY KEY,
+    central   TEXT NOT NULL,
+    statement TEXT NOT NULL,
+    tick      INTEGER NOT NULL,
+    at        TEXT NOT NULL
+);
+
 -- One row: what the agent watches the file by. schema_version is SQLite's own, as it was when triggers and rows were last
 -- found in order; followed_seq is how far tillsync_known_* follow the changelog; software last took the plan.
 -- The tables tillsync_known_<shape> are made by the installation: what captured rows were last seen as, so that what was

@@ -1,4 +1,4 @@
-"""A branch's account at the relay: ten functions, its own node, and nothing else at all."""
+"""A branch's account at the relay: eleven functions, its own node, and nothing else at all."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from orchestrator.core.changes import ORIGIN, Position
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide, Unreachable
 from orchestrator.postgres import connect
-from orchestrator.relay.client import Part, UploadPart, connect_branch
+from orchestrator.relay.client import connect_branch
+from orchestrator.relay.messages import Part, UploadPart
 from tests.integration.central.chain import Chain, build
 
 BRANCH_FUNCTIONS = {
+    "claim",
     "get_plan",
     "hello",
     "knows",

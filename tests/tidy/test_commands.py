@@ -17,12 +17,14 @@ from tests.tidy.files import ROOT
 DOCUMENT = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 READS = {
     *("config check", "config show", "branch list", "status", "check", "verify", "sync central", "sync till", "demo"),
-    *(f"bench {what}" for what in ("down", "up", "capture", "latency", "memory")),
+    *(f"bench {what}" for what in ("down", "up", "capture", "latency", "locks", "memory")),
+    "reload",
 }
 WRITES = {
     *(f"{verb} {side}" for verb in ("install", "uninstall") for side in ("central", "relay", "till")),
     "repair-triggers",
-    *(f"branch {verb}" for verb in ("add", "set", "rotate", "retire")),
+    *(f"branch {verb}" for verb in ("add", "set", "rotate", "rejoin", "retire")),
+    "reload",
 }
 TOO_HEAVY = {"psycopg", "pydantic", "sqlglot", "apscheduler", "apsw", "rich.console", "structlog", "msgspec"}
 
@@ -84,4 +86,4 @@ def test_the_shell_can_complete() -> None:
     }
     command = [sys.executable, "-m", "orchestrator.cli.main"]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
-    assert ended.stdout.split() == ["add", "list", "set", "rotate", "retire"]
+    assert ended.stdout.split() == ["add", "list", "set", "rotate", "rejoin", "retire"]

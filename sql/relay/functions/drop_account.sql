@@ -9,5 +9,6 @@ BEGIN
     FOR login IN DELETE FROM relay.account a WHERE a.node = drop_account.node AND a.kind = 'branch' RETURNING a.role LOOP
         EXECUTE format('DROP ROLE %I', login);
     END LOOP;
+    DELETE FROM relay.machine m WHERE m.node = drop_account.node;
     DELETE FROM relay.subscription s WHERE s.node = drop_account.node;
 END $$;

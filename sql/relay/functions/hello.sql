@@ -9,6 +9,9 @@ BEGIN
         'epoch', (SELECT s.epoch FROM relay.state s),
         'plan_version', coalesce((SELECT max(p.version) FROM relay.plan p), 0),
         'top', (SELECT jsonb_build_array(t.n, t.token) FROM relay.tick t ORDER BY t.n DESC LIMIT 1),
+        'machine', (SELECT m.identity FROM relay.machine m WHERE m.node = me),
+        'reloads', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.reload) ORDER BY s.stream)
+                               FROM relay.subscription s WHERE s.node = me AND s.reload > 0), '[]'),
         'streams', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.channel) ORDER BY s.stream)
                                FROM relay.subscription s WHERE s.node = me), '[]'),
         'uploaded', (SELECT jsonb_build_array(u.end_seq, u.end_nonce) FROM relay.upload u

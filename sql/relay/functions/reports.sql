@@ -5,7 +5,9 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp A
 BEGIN
     PERFORM relay.caller('central');
     RETURN QUERY
-        SELECT a.node, r.at, r.body,
+        SELECT a.node, r.at, r.body || (SELECT jsonb_build_object('other_machine_at', m.other_at) FROM relay.machine m
+                                         WHERE m.node = a.node AND m.other_at IS NOT NULL
+                                        UNION ALL SELECT '{}' LIMIT 1),
                (SELECT count(*) FROM relay.upload u WHERE u.node = a.node AND u.taken_at IS NULL AND u.last)
           FROM (SELECT DISTINCT x.node FROM relay.account x WHERE x.kind = 'branch') a
           LEFT JOIN relay.report r ON r.node = a.node

@@ -89,13 +89,19 @@ CHANNELS: list[dict[str, Any]] = [
 class Till:
     """One till: the application's own connection, and its agent."""
 
-    def __init__(self, node: str, dsn: str, file: Path, world: World, tables: str = TILL) -> None:
+    def __init__(self, node: str, dsn: str, file: Path, world: World, tables: str | None = TILL) -> None:
         self.node, self.file, self.dsn, self.world = node, file, dsn, world
         self.app = open_app(file)
-        self.app.execute(tables)
         self.settings = TillSettings(node=node, relay={"dsn": dsn}, till={"database": file})
-        install_till(self.settings, world)
+        if tables is not None:
+            self.app.execute(tables)
+            install_till(self.settings, world)
         self.agent = TillAgent(self.settings, world)
+
+    @classmethod
+    def of_file(cls, node: str, dsn: str, file: Path, world: World) -> Till:
+        """A till whose file is there already, with everything in it."""
+        return cls(node, dsn, file, world, tables=None)
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """A statement of the application's."""

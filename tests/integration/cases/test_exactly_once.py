@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from orchestrator.relay.client import BranchRelay, UploadPart
+from orchestrator.relay.client import BranchRelay
+from orchestrator.relay.messages import UploadPart
 from orchestrator.settings import TillSettings
 from orchestrator.till.agent import TillAgent
 from tests.integration.cases.shop import Died, Shop, Till, dying_at

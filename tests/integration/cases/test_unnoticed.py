@@ -17,7 +17,8 @@ import pytest
 from orchestrator.core.world import World
 from orchestrator.errors import Unreachable
 from orchestrator.relay import client
-from orchestrator.relay.client import BranchRelay, Part
+from orchestrator.relay.client import BranchRelay
+from orchestrator.relay.messages import Part
 from orchestrator.till import staging
 from tests.integration.cases.shop import Died, Shop, Till, dying_at
 

@@ -15,7 +15,8 @@ from orchestrator.core import wire
 from orchestrator.core.world import World
 from orchestrator.postgres import connect
 from orchestrator.relay import schema as relay_schema
-from orchestrator.relay.client import BranchRelay, CentralRelay, Part, TickHead, connect_branch, connect_central
+from orchestrator.relay.client import BranchRelay, CentralRelay, connect_branch, connect_central
+from orchestrator.relay.messages import Part, TickHead
 from orchestrator.settings import CentralSettings
 
 TABLES = """

@@ -19,7 +19,7 @@ from orchestrator.core import values, wire
 from orchestrator.core.changes import ORIGIN, Position, Shape, encode_upload
 from orchestrator.core.plan import Channel, Column, Plan, PolicySpec, Table
 from orchestrator.core.world import World
-from orchestrator.relay.client import FetchedUpload, UploadPart
+from orchestrator.relay.messages import FetchedUpload, UploadPart
 
 SCHEMA = """
 CREATE TABLE item (id integer PRIMARY KEY, name text NOT NULL, price numeric(12,2), purchase_price numeric(12,4) DEFAULT 1);

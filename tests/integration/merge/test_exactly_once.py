@@ -15,7 +15,7 @@ from msgspec.structs import replace as changed
 from orchestrator.central.collect import collect
 from orchestrator.core import wire
 from orchestrator.core.changes import ORIGIN, Position, decode_upload
-from orchestrator.relay.client import FetchedUpload
+from orchestrator.relay.messages import FetchedUpload
 from tests.integration.merge.conftest import Office, Till
 
 SEEDS = int(os.environ.get("TILLSYNC_MERGE_SEEDS", "25"))

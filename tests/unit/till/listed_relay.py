@@ -12,7 +12,7 @@ from orchestrator.core import plan as plans
 from orchestrator.core import wire
 from orchestrator.core.changes import ORIGIN, Change, Position, decode_upload
 from orchestrator.core.plan import Plan
-from orchestrator.relay.client import Hello, Part, TickHead, UploadPart
+from orchestrator.relay.messages import Hello, Part, TickHead, UploadPart
 
 
 def delta(stream: int, table: str, columns: Sequence[str], put: Sequence[Any] = (), cut: Sequence[Any] = ()) -> Part:
@@ -50,6 +50,8 @@ class ListedRelay:
     wanted: set[int] = field(default_factory=set)
     reports: list[dict[str, Any]] = field(default_factory=list)
     lists_all: bool = False
+    machine: str | None = None
+    reloads: tuple[tuple[int, int], ...] = ()
     asked: list[Part] = field(default_factory=list)
 
     def tick(self, *parts: Part, gap: bool = False, token: int | None = None) -> TickHead:
@@ -74,6 +76,8 @@ class ListedRelay:
             top_token=top.token if top else 0,
             streams=self.streams,
             uploaded=ends[-1] if ends else ORIGIN,
+            machine=self.machine,
+            reloads=self.reloads,
         )
 
     def plan(self) -> str:
@@ -113,6 +117,9 @@ class ListedRelay:
             for p in parts
             if head.n == n and (p.kind, p.stream, p.part) == (first.kind, first.stream, first.part)
         ]
+
+    def claim(self, identity: str) -> None:
+        self.machine = self.machine or identity
 
     def want_snapshot(self, streams: Sequence[int]) -> None:
         self.wanted |= set(streams)

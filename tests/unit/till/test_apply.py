@@ -12,7 +12,7 @@ import pytest
 from orchestrator.core import wire
 from orchestrator.core.changes import Position
 from orchestrator.core.world import World
-from orchestrator.relay.client import Part
+from orchestrator.relay.messages import Part
 from orchestrator.settings import TillSettings
 from orchestrator.till import changelog, schema, state
 from orchestrator.till.pull import pull
