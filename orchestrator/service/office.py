@@ -120,7 +120,7 @@ def reload(office: Office, node: str, channel: str | None, *, dry_run: bool = Fa
     chosen = [(stream, name) for stream, name in rows if channel in (None, name)]
     if not chosen:
         what = f"channel {channel}" if channel else "channel at all"
-        raise ConfigError("TS-144", f"{node} takes no {what} from head office", hint="look at `tillsync status`")
+        raise ConfigError("TS-145", f"{node} takes no {what} from head office", hint="look at `tillsync status`")
     if not dry_run:
         office.relay.put_reload(node, [stream for stream, _ in chosen], office.relay.head().n + 1)
     return [name for _, name in chosen]

@@ -1,7 +1,7 @@
 """Which machine a till's file lives on.
 
-A file that was copied to another till has all that makes it the first one's: its node, its account, its history. What it
-does not have is the machine, and by that a copy is told before it sends anything.
+A file that was copied to another till has all that makes it the first one's: its node, its account, its history. What
+it does not have is the machine, and by that a copy is told before it sends anything.
 """
 
 from __future__ import annotations

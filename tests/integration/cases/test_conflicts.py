@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.central import parked
+from orchestrator.core.world import World
 from tests.integration.cases.shop import Shop
 
 
@@ -37,3 +42,80 @@ def test_b83_edits_of_what_only_goes_down_are_refused_and_put_right(shop: Shop) 
     assert one.sql("SELECT id, price FROM item ORDER BY id") == [(1, 2), (2, 3)]
     assert one.sql("SELECT * FROM price") == [(7, 1, 5)]
     assert shop.sql("SELECT count(*) FROM tillsync.conflict WHERE policy = 'down' AND winner = 'central'") == [(4,)]
+
+
+def test_b18_the_same_phone_under_two_keys_parks_the_second_and_all_else_crosses(shop: Shop) -> None:
+    one, two = shop.till("T1", "B1"), shop.till("T2", "B2")
+    shop.settle()
+    for till, contact in ((one, "c1"), (two, "c2")):
+        till.sql("INSERT INTO contact VALUES (?, '0555', 'Ann', NULL, NULL)", contact)
+        till.sql("INSERT INTO sales_order VALUES (?, ?, 'n', 'paid', ?, 10)", f"{contact}-1", f"B{contact[1]}", contact)
+    shop.settle()
+    assert shop.sql("SELECT id FROM contact") == [("c1",)]
+    assert shop.sql("SELECT id FROM sales_order ORDER BY 1") == [("c1-1",), ("c2-1",)]
+    assert shop.sql("SELECT node, key->>'id', sqlstate FROM tillsync.parked WHERE state = 'parked'") == [
+        ("T2", "c2", "23505")
+    ]
+    assert one.sql("SELECT id FROM contact") == [("c1",)]
+    assert two.sql("SELECT id, phone FROM contact ORDER BY 1") == [("c2", "0555")], (
+        "what is parked stays as it was written"
+    )
+    assert two.sql("SELECT key, kind FROM tillsync_problem") == [('["c1"]', "waiting")], (
+        "and the other one is said to wait"
+    )
+    two.sql("UPDATE contact SET phone = '0556' WHERE id = 'c2'")  # the cashier puts it right
+    shop.settle()
+    assert shop.sql("SELECT id, phone FROM contact ORDER BY 1") == [("c1", "0555"), ("c2", "0556")]
+    for till in (one, two):
+        assert till.sql("SELECT id, phone FROM contact ORDER BY 1") == [("c1", "0555"), ("c2", "0556")]
+    assert shop.sql("SELECT count(*) FROM tillsync.parked WHERE state = 'parked'") == [(0,)]
+
+
+SOLD_CENTRAL = """
+CREATE TABLE item (id int PRIMARY KEY, name text);
+CREATE TABLE sale (id text PRIMARY KEY, total numeric(12,2));
+CREATE TABLE line (sale_id text REFERENCES sale, no int, item_id int REFERENCES item, qty numeric, PRIMARY KEY (sale_id, no));
+"""
+SOLD_TILL = """
+CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE sale (id TEXT PRIMARY KEY, total NUMERIC);
+CREATE TABLE line (sale_id TEXT REFERENCES sale, no INTEGER, item_id INTEGER REFERENCES item, qty NUMERIC,
+                   PRIMARY KEY (sale_id, no));
+"""
+SOLD = [
+    {"name": "items", "direction": "down", "table": [{"name": "item"}]},
+    {"name": "sales", "direction": "up", "table": [{"name": n, "policy": "append_only"} for n in ("sale", "line")]},
+]
+
+
+def test_b22_a_sale_of_an_item_that_head_office_has_deleted(
+    database: Callable[..., str], world: World, tmp_path: Path
+) -> None:
+    shop = Shop(database, world, tmp_path, central=SOLD_CENTRAL, till=SOLD_TILL, channels=SOLD)
+    try:
+        shop.sql("INSERT INTO item VALUES (7, 'seven'), (8, 'eight')")
+        one = shop.till("T1", "B1")
+        one.sql("PRAGMA foreign_keys = ON")
+        shop.settle()
+        shop.sql("DELETE FROM item WHERE id = 8")
+        for number, item in enumerate((7, 8), 1):
+            one.sql("INSERT INTO sale VALUES (?, 5)", f"s{number}")
+            one.sql("INSERT INTO line VALUES (?, 1, ?, 1)", f"s{number}", item)
+        shop.settle()
+        assert shop.sql("SELECT id FROM sale ORDER BY 1") == [("s1",), ("s2",)]
+        assert shop.sql("SELECT sale_id FROM line") == [("s1",)]
+        assert shop.sql("SELECT key->>'sale_id', sqlstate, tries < 5 FROM tillsync.parked WHERE state = 'parked'") == [
+            ("s2", "23503", True)
+        ], "parked with its reason, and not tried for ever"
+        assert one.sql("SELECT id FROM item") == [(7,)], "the deletion arrives although a line refers to it"
+        assert one.sql("SELECT central, key, kind FROM tillsync_problem") == [("public.line", '["s2",1]', "orphan")]
+        one.sql("INSERT INTO sale VALUES ('s3', 5)")
+        shop.settle()
+        assert shop.sql("SELECT count(*) FROM sale") == [(3,)], "the till goes on"
+        shop.sql("INSERT INTO item VALUES (8, 'eight, no longer sold')")
+        assert parked.retry(shop.conn, shop.prepared.plan, force=True) == 1, "as it is by itself a few seconds later"
+        shop.settle()
+        assert shop.sql("SELECT sale_id FROM line ORDER BY 1") == [("s1",), ("s2",)]
+        assert shop.sql("SELECT count(*) FROM tillsync.parked WHERE state = 'parked'") == [(0,)]
+    finally:
+        shop.close()

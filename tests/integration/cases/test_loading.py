@@ -81,7 +81,7 @@ def test_b78_a_reload_keeps_what_was_not_sent_and_what_is_parked(
     assert shop.sql("SELECT count(*) FROM tillsync.parked WHERE state = 'parked'") == [(1,)]
     for number in range(1, 5):
         one.sql("INSERT INTO sales_order VALUES (?, 'B1', ?, 'paid', NULL, 10)", f"B1-{number}", str(number))
-    with pytest.raises(ConfigError, match="TS-144"):
+    with pytest.raises(ConfigError, match="TS-145"):
         offices.reload(office(shop), "T1", "nothing")
     assert set(offices.reload(office(shop), "T1", None)) == {"catalogue", "contacts", "orders"}
     one.app.execute("CREATE TABLE seen (id)")
