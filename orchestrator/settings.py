@@ -214,6 +214,7 @@ class CentralSettings(Common):
     parameters: dict[Identifier, Annotated[str, Field(min_length=1)]] = {}
     till_version_min: Annotated[str, Field(pattern=r"^(\d{1,6}(\.\d{1,6}){0,3})?$")] = ""
     till_schema_min: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    removal_share_max: Annotated[float, Field(ge=0, le=1)] = 0.2
     retention: RetentionSettings = RetentionSettings()
     channel: Annotated[tuple[ChannelSettings, ...], Field(min_length=1)]
 

@@ -10,9 +10,10 @@ import psycopg
 
 from orchestrator import postgres
 from orchestrator.central import collect, drift, schema, streams
-from orchestrator.central.publish import Publisher, Tick
+from orchestrator.central.publish import Publisher
 from orchestrator.central.purge import Purger
 from orchestrator.central.schema import Prepared
+from orchestrator.central.tick import Tick
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide, Unreachable
 from orchestrator.log import logger

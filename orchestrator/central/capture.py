@@ -67,6 +67,15 @@ def object_name(prefix: str, table: str) -> str:
     return f"{prefix}_{_shortened(bare, 32)}_{digest}"
 
 
+def ledger_script(captured: Captured, source: CatalogTable) -> sql.Composed:
+    """The statements that make the ledger of one replicated table, where there is none."""
+    assert captured.hold is not None
+    columns = {c.name: c for c in source.columns}
+    hold, index = sql.Identifier(captured.hold), sql.Identifier(f"{captured.hold}_left")
+    typed = _roomy(columns[c] for c in captured.key)
+    return _template("hold").format(hold=hold, columns=typed, key=_list(captured.key), index=index)
+
+
 def script(captured: Captured, source: CatalogTable) -> sql.Composed:
     """The statements that install the capture of one table; running them again changes nothing."""
     columns = {c.name: c for c in source.columns}
@@ -83,9 +92,7 @@ def script(captured: Captured, source: CatalogTable) -> sql.Composed:
     parts.append(_template("rescan").format(tab=captured.tab, log=sql.Identifier(captured.log)))
     parts.append(_reshaped(captured, [columns[c] for c in logged]))
     if captured.hold:
-        typed = _roomy(columns[c] for c in captured.key)
-        hold, index = sql.Identifier(captured.hold), sql.Identifier(f"{captured.hold}_left")
-        parts.append(_template("hold").format(hold=hold, columns=typed, key=_list(captured.key), index=index))
+        parts.append(ledger_script(captured, source))
     for event in EVENTS:
         name = sql.Identifier(trigger_name(event, captured.tab))
         template = "update_routing" if event == "update" and captured.routing else event

@@ -8,8 +8,8 @@ newest token: whatever central intended beyond it did not happen, and the ledger
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from math import inf
 from typing import Any
@@ -20,19 +20,15 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator import assets
-from orchestrator.central.routing import Statement, routes
-from orchestrator.central.schema import Prepared, newest_plan
+from orchestrator.central.schema import Prepared
 from orchestrator.central.span import Span, changes, prepare_changes
 from orchestrator.central.spool import Spool
+from orchestrator.central.tick import Changed, Tick, TickMaker
 from orchestrator.core import wire
 from orchestrator.core.changes import Position
-from orchestrator.core.plan import Table
 from orchestrator.core.world import World
 from orchestrator.relay.client import CentralRelay
 from orchestrator.relay.messages import Ack, Head
-
-MANY_ROWS = 5_000
-"""Above so many rows in the logs the candidates are laid down and analyzed, which costs a few milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -47,19 +43,6 @@ class Base:
     whole: bool = False
 
 
-@dataclass
-class Tick:
-    """A tick in the making: what it carries lies in the spool until the intent is committed."""
-
-    n: int
-    token: int
-    epoch: int
-    spool: Spool
-    acks: list[Ack] = field(default_factory=list)
-    served: tuple[int, ...] = ()
-    rows: int = 0
-
-
 class Publisher:
     """Publishes ticks of one plan. `conn` is its own connection: every tick is one transaction of it."""
 
@@ -68,9 +51,8 @@ class Publisher:
     ) -> None:
         self._conn, self._relay, self._world = conn, relay, world
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        self._plan, self._part_rows = prepared.plan, part_rows_max
+        self._plan, self._maker = prepared.plan, TickMaker(conn, prepared, part_rows_max)
         self._logs = {c.tab: c for c in prepared.captured}
-        self._routes = routes(prepared.plan.channels, prepared.filters, self._logs, prepared.plan.parameters)
         self._conn.execute("SET plan_cache_mode = force_generic_plan")
         for statement in prepare_changes(prepared.captured) if self._logs else ():
             self._conn.execute(statement)
@@ -150,31 +132,23 @@ class Publisher:
     def _fill(self, tick: Tick, base: Base, span: Span, head: Head) -> None:
         live = self._live()
         wanted = set(live) if base.n < 0 else set(head.wants) & set(live)
-        changed, echoes, rows = self._changes(span)
-        again = self._replanned(base)
+        changed = self._changes(span)
         if not base.whole:
-            for route in self._routes:
-                if again or changed.keys() & {route.table.name, *route.dependencies}:
-                    every = again.get(route.table.name, True) if again else None
-                    statement = route.delta(span, self._logs, changed, self._part_rows, tick.n, every=every)
-                    many = (
-                        bool(again) or sum(rows.get(t, 0) for t in (route.table.name, *route.dependencies)) > MANY_ROWS
-                    )
-                    self._collect(tick, route.table, "delta", statement, many=many)
-        self._snapshots(tick, {s: c for s, c in live.items() if s in wanted})
-        for route in self._routes:
-            if route.table.name in echoes:
-                self._collect_echoes(tick, route.table, route.echo(span))
+            self._maker.deltas(tick, span, changed, self._maker.replanned(base.plan_version))
+        self._maker.snapshots(tick, {s: c for s, c in live.items() if s in wanted})
+        self._maker.echoes(tick, span, changed)
         for node, news in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
             tick.spool.add((node, "echo"), _news(list(news)))
         tick.acks = self._acks(base)
         tick.served = tuple(head.wants)
 
-    def _changes(self, span: Span) -> tuple[dict[str, bool], set[str], dict[str, float]]:
-        """Changed tables (with whether they were truncated), those with an echo to make, and their rows in the logs."""
+    def _changes(self, span: Span) -> Changed:
         rows = self._changed_logs(span)
-        counts = {r["tab"]: inf if r["truncated"] else r["rows"] for r in rows}
-        return {r["tab"]: bool(r["truncated"]) for r in rows}, {r["tab"] for r in rows if r["echo"]}, counts
+        return Changed(
+            {r["tab"]: inf if r["truncated"] else r["rows"] for r in rows},
+            {r["tab"] for r in rows if r["truncated"]},
+            {r["tab"] for r in rows if r["echo"]},
+        )
 
     def _changed_logs(self, span: Span) -> Sequence[dict[str, Any]]:
         if not self._logs:
@@ -183,47 +157,6 @@ class Publisher:
         rows = self._rows(changes(span))
         self._conn.execute(assets.query("central.seek_or_scan"))
         return rows
-
-    def _replanned(self, base: Base) -> dict[str, bool]:
-        """After a change of plan: every table is looked at again, and those whose columns changed are sent again."""
-        if base.plan_version is None or base.plan_version == self._plan.version:
-            return {}
-        before = newest_plan(self._conn, base.plan_version)
-        known = {t.name: t.columns for _, t in before.tables()} if before else {}
-        return {r.table.name: known.get(r.table.name) != r.table.columns for r in self._routes}
-
-    def _snapshots(self, tick: Tick, wanted: dict[int, str]) -> None:
-        for route in self._routes:
-            streams = [s for s, channel in wanted.items() if channel == route.channel.name]
-            if streams:
-                sent = self._collect(
-                    tick, route.table, "snapshot", route.snapshot(streams, self._part_rows, tick.n), many=True
-                )
-                for stream in set(streams) - sent:
-                    tick.spool.add((stream, "snapshot"), _body(route.table, "put", b""))
-        if wanted:
-            self._conn.execute(assets.query("central.loaded"), {"n": tick.n, "streams": list(wanted)})
-
-    def _collect(self, tick: Tick, table: Table, kind: str, statement: Statement, *, many: bool) -> set[int]:
-        """Run a routing statement and spool its parts; the streams that got any."""
-        sent = set()
-        if many:
-            self._conn.execute(statement.lay_down)
-            self._conn.execute(assets.query("central.measure_candidates"))
-        with self._conn.cursor() as cursor:
-            for stream, cut, rows, docs in cursor.stream(statement.measured if many else statement.at_once):
-                tick.spool.add((stream, kind), _body(table, "cut" if cut else "put", docs.encode()))
-                tick.rows += rows
-                sent.add(stream)
-        if many:
-            self._conn.execute(assets.query("central.forget_candidates"))
-        return sent
-
-    def _collect_echoes(self, tick: Tick, table: Table, statement: sql.Composed) -> None:
-        with self._conn.cursor() as cursor:
-            for node, cut, rows, docs in cursor.stream(statement):
-                tick.spool.add((node, "echo"), _body(table, "cut" if cut else "put", docs.encode()))
-                tick.rows += rows
 
     def _hand_over(self, tick: Tick, head: Head) -> None:
         """Within one transaction of the relay."""
@@ -259,18 +192,8 @@ class Publisher:
             return cursor.execute(query, values).fetchall()
 
 
-def _body(table: Table, kind: str, docs: bytes) -> bytes:
-    """A part of one table: rows that are put, or keys that are cut; its documents are already JSON."""
-    head = msgspec.json.encode({"t": table.name, "c": _names(table)})
-    return wire.pack(head[:-1] + b',"' + kind.encode() + b'":[' + docs + b"]}")
-
-
 def _news(rows: Sequence[dict[str, Any]]) -> bytes:
     """A part for one node, of no table: which of its changes are parked, and which are done with."""
     held = [(r["seq"], r["nonce"], r["reason"]) for r in rows if r["held"]]
     free = [(r["seq"], r["nonce"]) for r in rows if not r["held"]]
     return wire.pack(msgspec.json.encode({"t": "", "c": [], "held": held, "free": free}))
-
-
-def _names(table: Table) -> Iterable[str]:
-    return list(table.column_names)

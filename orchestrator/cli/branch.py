@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import CentralFile, DryRun, Json, central_settings, pairs, print_json
+from orchestrator.cli.options import CentralFile, DryRun, Json, Yes, central_settings, pairs, print_json
 
 if TYPE_CHECKING:
     from orchestrator.service.office import Office
@@ -124,18 +124,25 @@ def change(
     sets: Set = [],  # noqa: B006 - typer wants a list
     config: CentralFile = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
 ) -> None:
     """Gives a branch other parameters; those that are not named stay. Its rows follow by themselves.
 
+    Says which rows come and go, and refuses to take many away unless it is told that this is meant.
+
     Examples:
 
-        tillsync branch set T1 --set price_group=B
+        tillsync branch set T1 --set price_group=B --dry-run
+
+        tillsync branch set T1 --set price_group=B --yes
     """
     from orchestrator.core.world import real_world
+    from orchestrator.report import effects as reports
     from orchestrator.service import office as offices
 
     with offices.opened(central_settings(config), real_world()) as office:
-        after = offices.change(office, node, pairs(sets), dry_run=dry_run)
+        after, effects = offices.change(office, node, pairs(sets), dry_run=dry_run, yes=yes)
+    reports.show(effects)
     said = ", ".join(f"{name}={value}" for name, value in after.items())
     typer.echo(f"{node}: {'nothing done; it would have' if dry_run else 'now has'} {said}")
 

@@ -10,8 +10,11 @@ import typer
 from orchestrator.cli.options import (
     CENTRAL_FILE,
     TILL_FILE,
+    CentralFile,
+    DryRun,
     EitherFile,
     Json,
+    Yes,
     central_settings,
     is_till,
     print_json,
@@ -52,6 +55,32 @@ def check(
         print_json(found)
     else:
         typer.echo(said)
+
+
+@config_app.command("apply")
+def apply(config: CentralFile = None, dry_run: DryRun = False, yes: Yes = False, json: Json = False) -> None:
+    """Brings head office up to its settings, after saying which rows come to the tills and which go.
+
+    Refuses to take many rows away unless it is told that this is meant.
+
+    Examples:
+
+        tillsync config apply --dry-run
+
+        tillsync config apply --yes --json
+    """
+    from dataclasses import asdict
+
+    from orchestrator.report import effects as reports
+    from orchestrator.service import setup
+
+    done, effects = setup.apply_settings(central_settings(config), dry_run=dry_run, yes=yes)
+    if json:
+        print_json({**done.as_json(), "done": not dry_run, "effects": [asdict(e) for e in effects]})
+        return
+    reports.show(effects)
+    what = f"plan {done.plan_version}" if done.plan_changed else "the plan stays as it is"
+    typer.echo(f"{done.place}: {what}{', nothing done' if dry_run else ''}")
 
 
 @config_app.command("schema")

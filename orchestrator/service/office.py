@@ -16,9 +16,11 @@ import psycopg
 from orchestrator import assets, postgres
 from orchestrator.central import branches, schema
 from orchestrator.central.schema import Prepared
+from orchestrator.core.effects import Effect
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, UsageError
 from orchestrator.relay.client import CentralRelay, connect_central
+from orchestrator.service import changes
 from orchestrator.settings import CentralSettings, Common
 
 PRIVATE = 0o600
@@ -74,17 +76,27 @@ def add(
     return branches.add(office.conn, office.relay, office.prepared, office.world, node, given, dsn)
 
 
-def change(office: Office, node: str, given: Mapping[str, str], *, dry_run: bool = False) -> dict[str, Any]:
-    """Give a branch other parameters; those that are not given stay. The whole of them.
+def change(
+    office: Office, node: str, given: Mapping[str, str], *, dry_run: bool = False, yes: bool = False
+) -> tuple[dict[str, Any], list[Effect]]:
+    """Give a branch other parameters; those that are not given stay. The whole of them, and what comes of it.
 
-    Central's agent announces what follows in its next round, so the relay need not be there.
+    Central's agent announces what follows in its next round, so the relay need not be there. Raises PersonMustDecide
+    TS-146 where many rows would go and it is not said to be meant (`yes`).
     """
     now = _existing(office, node)["params"]
     kept = {name: _text(value) for name, value in now.items() if name in office.prepared.plan.parameters}
-    with office.conn.transaction(force_rollback=dry_run):
+
+    def put() -> None:
         branches.put(office.conn, office.prepared, node, {**kept, **given})
+
+    effects = [e for e in changes.foreseen(office.settings, office.conn, office.prepared, put) if node in e.branches]
+    if not (dry_run or yes):
+        changes.refuse_removal(effects, office.settings.removal_share_max)
+    with office.conn.transaction(force_rollback=dry_run):
+        put()
         after = _existing(office, node)["params"]
-    return dict(after)
+    return dict(after), effects
 
 
 def rotate(office: Office, node: str, *, relay_dsn: str | None = None, dry_run: bool = False) -> str:

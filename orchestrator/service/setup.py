@@ -11,11 +11,14 @@ import psycopg
 
 from orchestrator import postgres
 from orchestrator.central import schema as central
+from orchestrator.central import streams
+from orchestrator.core.effects import Effect
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide, TillsyncError
 from orchestrator.relay import schema as relay
 from orchestrator.report import objects
 from orchestrator.report.objects import Changes
+from orchestrator.service import changes
 from orchestrator.service.lease import lock_file
 from orchestrator.settings import CentralSettings, DatabaseSettings, TillSettings
 from orchestrator.till import database as till_database
@@ -55,14 +58,31 @@ def planned(settings: CentralSettings) -> central.Prepared:
         return central.prepare(conn, settings)
 
 
+def apply_settings(settings: CentralSettings, *, dry_run: bool = False, yes: bool = False) -> tuple[Done, list[Effect]]:
+    """As `install_central`, after a look at what that does to the tills. Raises PersonMustDecide TS-146 where many rows
+    would go and it is not said to be meant (`yes`); nothing was done then."""
+    with _opened(settings.central) as (conn, place):
+        prepared, before = central.prepare(conn, settings), central.newest_plan(conn)
+        if before is None:
+            raise TillsyncError("TS-301", "central is not installed", hint="run `tillsync install central`")
+        effects = changes.foreseen(
+            settings, conn, prepared, lambda: streams.refresh(conn, prepared.plan, prepared.filters)
+        )
+    if not (dry_run or yes):
+        changes.refuse_removal(effects, settings.removal_share_max)
+    if dry_run:
+        return Done(place, Changes(), prepared.plan.version, before != prepared.plan), effects
+    return install_central(settings), effects
+
+
 def install_central(settings: CentralSettings, *, dry_run: bool = False) -> Done:
     """Install central, or bring it up to its settings. Raises ConfigError TS-13x, TS-20x, and nothing was done."""
     with _opened(settings.central) as (conn, place):
         _see_that_it_is_not(conn, "relay.account", to_be="central")
         prepared = central.prepare(conn, settings)
         before = central.newest_plan(conn)
-        changes = _within(conn, "tillsync", dry_run, lambda: central.install(conn, prepared))
-        return Done(place, changes, prepared.plan.version, before != prepared.plan)
+        made = _within(conn, "tillsync", dry_run, lambda: central.install(conn, prepared))
+        return Done(place, made, prepared.plan.version, before != prepared.plan)
 
 
 def central_script(settings: CentralSettings) -> str:
@@ -88,8 +108,7 @@ def install_relay(settings: CentralSettings, admin_dsn: str | None = None, *, dr
     """Install the sync server with its administrator's connection, and register central's login there."""
     with _opened(settings.relay, admin_dsn) as (conn, place):
         _see_that_it_is_not(conn, "tillsync.state", to_be="the relay")
-        changes = _within(conn, "relay", dry_run, lambda: relay.install_on(conn, settings.relay.dsn))
-        return Done(place, changes)
+        return Done(place, _within(conn, "relay", dry_run, lambda: relay.install_on(conn, settings.relay.dsn)))
 
 
 def relay_script(settings: CentralSettings) -> str:

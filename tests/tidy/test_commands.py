@@ -23,6 +23,7 @@ READS = {
 WRITES = {
     *(f"{verb} {side}" for verb in ("install", "uninstall") for side in ("central", "relay", "till")),
     "repair-triggers",
+    "config apply",
     *(f"branch {verb}" for verb in ("add", "set", "rotate", "rejoin", "retire")),
     "reload",
 }

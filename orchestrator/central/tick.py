@@ -1,0 +1,131 @@
+"""Making a tick: the routing of each table, and what comes of it, as parts for streams and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from orchestrator import assets
+from orchestrator.central.routing import Statement, routes
+from orchestrator.central.schema import Prepared, newest_plan
+from orchestrator.central.span import Span
+from orchestrator.central.spool import Spool
+from orchestrator.core import wire
+from orchestrator.core.plan import Table
+from orchestrator.relay.messages import Ack
+
+MANY_ROWS = 5_000
+"""Above so many rows in the logs the candidates are laid down and analyzed, which costs a few milliseconds."""
+
+
+@dataclass
+class Tick:
+    """A tick in the making: what it carries lies in the spool until the intent is committed. `sent`: (rows, bytes) by
+    stream or node, and table."""
+
+    n: int
+    token: int
+    epoch: int
+    spool: Spool
+    acks: list[Ack] = field(default_factory=list)
+    served: tuple[int, ...] = ()
+    rows: int = 0
+    sent: dict[tuple[int | str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, target: int | str, kind: str, table: Table, rows: int, frame: bytes) -> None:
+        """Takes in a part with so many rows of a table."""
+        self.spool.add((target, kind), frame)
+        self.rows += rows
+        had_rows, had_bytes = self.sent.get((target, table.name), (0, 0))
+        self.sent[target, table.name] = (had_rows + rows, had_bytes + len(frame))
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What the logs have for a tick: how many rows by table (infinitely many after a truncation), and which tables were
+    truncated or have echoes to make."""
+
+    rows: Mapping[str, float] = field(default_factory=dict)
+    truncated: Set[str] = frozenset()
+    echoes: Set[str] = frozenset()
+
+
+class TickMaker:
+    """Fills ticks of one plan, within transactions of its caller's."""
+
+    def __init__(self, conn: psycopg.Connection, prepared: Prepared, part_rows_max: int) -> None:
+        self._conn, self._plan, self._part_rows = conn, prepared.plan, part_rows_max
+        self._logs = {c.tab: c for c in prepared.captured}
+        self._routes = routes(prepared.plan.channels, prepared.filters, self._logs, prepared.plan.parameters)
+
+    def deltas(self, tick: Tick, span: Span, changed: Changed, again: Mapping[str, bool]) -> None:
+        """What changes in the streams that are loaded. `again`: as `replanned` says, empty for the same plan."""
+        tables = {name: name in changed.truncated for name in changed.rows}
+        for route in self._routes:
+            own = (route.table.name, *route.dependencies)
+            if again or changed.rows.keys() & set(own):
+                every = again.get(route.table.name, True) if again else None
+                statement = route.delta(span, self._logs, tables, self._part_rows, tick.n, every=every)
+                many = bool(again) or sum(changed.rows.get(name, 0) for name in own) > MANY_ROWS
+                self._collect(tick, route.table, "delta", statement, many=many)
+
+    def echoes(self, tick: Tick, span: Span, changed: Changed) -> None:
+        """What nodes asked about."""
+        for route in self._routes:
+            if route.table.name in changed.echoes:
+                self._collect_echoes(tick, route.table, route.echo(span))
+
+    def snapshots(self, tick: Tick, wanted: Mapping[int, str]) -> None:
+        """All that these streams (with their channels) hold."""
+        for route in self._routes:
+            streams = [s for s, channel in wanted.items() if channel == route.channel.name]
+            if streams:
+                sent = self._collect(
+                    tick, route.table, "snapshot", route.snapshot(streams, self._part_rows, tick.n), many=True
+                )
+                for stream in set(streams) - sent:
+                    tick.spool.add((stream, "snapshot"), _body(route.table, "put", b""))
+        if wanted:
+            self._conn.execute(assets.query("central.loaded"), {"n": tick.n, "streams": list(wanted)})
+
+    def replanned(self, since: int | None) -> dict[str, bool]:
+        """After a change of plan since that version: every table is looked at again, and those whose columns changed
+        (true) are sent again."""
+        if since is None or since == self._plan.version:
+            return {}
+        before = newest_plan(self._conn, since)
+        known = {t.name: t.columns for _, t in before.tables()} if before else {}
+        return {r.table.name: known.get(r.table.name) != r.table.columns for r in self._routes}
+
+    def _collect(self, tick: Tick, table: Table, kind: str, statement: Statement, *, many: bool) -> set[int]:
+        """Run a routing statement and spool its parts; the streams that got any."""
+        sent = set()
+        if many:
+            self._conn.execute(statement.lay_down)
+            self._conn.execute(assets.query("central.measure_candidates"))
+        with self._conn.cursor() as cursor:
+            for stream, cut, rows, docs in cursor.stream(statement.measured if many else statement.at_once):
+                tick.add(stream, kind, table, rows, _body(table, "cut" if cut else "put", docs.encode()))
+                sent.add(stream)
+        if many:
+            self._conn.execute(assets.query("central.forget_candidates"))
+        return sent
+
+    def _collect_echoes(self, tick: Tick, table: Table, statement: sql.Composed) -> None:
+        with self._conn.cursor() as cursor:
+            for node, cut, rows, docs in cursor.stream(statement):
+                tick.add(node, "echo", table, rows, _body(table, "cut" if cut else "put", docs.encode()))
+
+
+def _body(table: Table, kind: str, docs: bytes) -> bytes:
+    """A part of one table: rows that are put, or keys that are cut; its documents are already JSON."""
+    head = msgspec.json.encode({"t": table.name, "c": _names(table)})
+    return wire.pack(head[:-1] + b',"' + kind.encode() + b'":[' + docs + b"]}")
+
+
+def _names(table: Table) -> Iterable[str]:
+    return list(table.column_names)
