@@ -140,7 +140,7 @@ class Route:
         )
 
     def _streams(self, scope: sql.Composable) -> sql.Composed:
-        typed = [_parameter(name, self.parameters[name]) for name in self.channel_parameters]
+        typed = [parameter(name, self.parameters[name]) for name in self.channel_parameters]
         return query("streams").format(parameters=sql.SQL("").join(typed), channel=self.channel.name, scope=scope)
 
     def _own(self) -> sql.Composed:
@@ -213,7 +213,8 @@ def _delta(table: str) -> sql.SQL:
     return _sql(delta_name(table))
 
 
-def _parameter(name: str, pg_type: str) -> sql.Composed:
+def parameter(name: str, pg_type: str) -> sql.Composed:
+    """One more item of a SELECT list: a node's or stream's parameter (s.params), typed, as p_<name>."""
     alias, key = sql.Identifier(f"p_{name}"), sql.Literal(name)
     if pg_type.endswith("[]"):
         text = sql.SQL(", ARRAY(SELECT jsonb_array_elements_text(s.params -> {}))::{} AS {}")

@@ -21,6 +21,7 @@ COMMANDS = {
     "uninstall": "install",
     "branch": "branch",
     "reload": "reload",
+    "explain": "explain",
     "sync": "sync",
     "run": "run",
     "status": "status",

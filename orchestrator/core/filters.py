@@ -6,7 +6,8 @@ is described in docs/filters.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sqlglot import exp, parse_one
@@ -16,7 +17,7 @@ from orchestrator.core import filter_rules, routing
 from orchestrator.core.filter_language import check_shape
 from orchestrator.core.filter_names import Names
 from orchestrator.core.filter_tokens import as_written, check_tokens
-from orchestrator.core.filter_tree import ROW, FilterText, TableInfo
+from orchestrator.core.filter_tree import ROW, FilterText, TableInfo, shown
 from orchestrator.core.routing import Delta, Reach
 from orchestrator.errors import ConfigError
 
@@ -34,6 +35,15 @@ class Dependency:
 
     table: str
     columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A part of a filter: how deep it stands, its text for a person, and its SQL as `Filter.predicate` has it."""
+
+    depth: int
+    text: str
+    sql: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,15 @@ class Filter:
         """The filter in parentheses, over the table's row `row_alias` and `stream_alias`, which has `p_<parameter>`."""
         aliases = routing.Aliases(row_alias, stream_alias)
         return routing.to_sql(exp.Paren(this=routing.render(self._tree, aliases)))
+
+    def terms(self, row_alias: str, stream_alias: str) -> list[Term]:
+        """What the filter is made of: the whole, down to what has no AND, OR or NOT in it, in the order of the text."""
+        aliases = routing.Aliases(row_alias, stream_alias)
+        bare = self._sources[ROW].bare
+        return [
+            Term(depth, shown(_by_name(node, bare)), routing.to_sql(exp.Paren(this=routing.render(node, aliases))))
+            for depth, node in _parts(self._tree, 0)
+        ]
 
     def question(self) -> str:
         """EXPLAIN of the filter as it was written, with NULL for the parameters: PostgreSQL itself says what is wrong.
@@ -160,3 +179,27 @@ def _dependencies(used: Mapping[str, tuple[str, ...]], sources: Mapping[str, Tab
     return tuple(
         Dependency(name, tuple(c for c in infos[name].columns if c in by_table[name])) for name in sorted(by_table)
     )
+
+
+def _parts(node: exp.Expr, depth: int) -> Iterator[tuple[int, exp.Expr]]:
+    inner = node.unnest()
+    yield depth, inner
+    if isinstance(inner, exp.And | exp.Or):
+        for term in inner.flatten():
+            yield from _parts(term, depth + 1)
+    elif isinstance(inner, exp.Not):
+        yield from _parts(inner.this, depth + 1)
+
+
+def _by_name(node: exp.Expr, table: str) -> exp.Expr:
+    """The tree as a person would write it: the table's own name for its row, quotes where they are needed."""
+
+    def written(part: exp.Expr) -> exp.Expr:
+        if isinstance(part, exp.Placeholder):
+            return exp.Var(this=f":{part.name}")
+        if isinstance(part, exp.Identifier):
+            name = table if part.name == ROW and part.arg_key == "table" else part.name
+            return exp.to_identifier(name, quoted=re.fullmatch(r"[a-z_][a-z0-9_]*", name) is None)
+        return part
+
+    return node.copy().transform(written)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +14,11 @@ from typing import Any
 import psycopg
 
 from orchestrator import assets, postgres
-from orchestrator.central import branches, schema
+from orchestrator.central import branches, life, schema
 from orchestrator.central.schema import Prepared
 from orchestrator.core.effects import Effect
 from orchestrator.core.world import World
-from orchestrator.errors import ConfigError, UsageError
+from orchestrator.errors import ConfigError, Unreachable, UsageError
 from orchestrator.relay.client import CentralRelay, connect_central
 from orchestrator.service import changes
 from orchestrator.settings import CentralSettings, Common
@@ -136,6 +136,38 @@ def reload(office: Office, node: str, channel: str | None, *, dry_run: bool = Fa
     if not dry_run:
         office.relay.put_reload(node, [stream for stream, _ in chosen], office.relay.head().n + 1)
     return [name for _, name in chosen]
+
+
+def explain(office: Office, table: str, key: Sequence[str], branch: str | None) -> dict[str, Any]:
+    """The life of a row. `branch`: evaluate the filter's terms for this one. The relay is asked how far the tills are;
+    without it that is not known."""
+    if branch is not None:
+        _existing(office, branch)
+    asked = life.subject(office.conn, office.prepared, table, key)
+    told = life.life(asked)
+    try:
+        ticks = {r["node"]: (r["body"] or {}).get("tick") for r in office.relay.reports()}
+    except Unreachable:
+        ticks = {}
+    for row in told["branches"]:
+        row["applied_tick"] = ticks.get(row["node"])
+        row["says"] = _where(row)
+    terms = life.terms(asked, branch) if branch is not None else []
+    return {**told, "branch": branch, "terms": terms}
+
+
+def _where(row: Mapping[str, Any]) -> str:
+    """Where a row is on its way to a branch."""
+    applied = row["applied_tick"]
+    if row["loaded_tick"] is None:
+        return "its stream is not loaded yet"
+    if row["entered_tick"] is None:
+        return "not for this till"
+    tick = row["left_tick"] if row["left_tick"] is not None else row["entered_tick"]
+    what = "gone" if row["left_tick"] is not None else "there"
+    if applied is None:
+        return f"{what} with tick {tick}; the till has not said how far it is"
+    return f"{what} since tick {tick}" if applied >= tick else f"{what} with tick {tick}; the till is at {applied}"
 
 
 def listing(office: Office) -> list[dict[str, Any]]:

@@ -16,7 +16,18 @@ from tests.tidy.files import ROOT
 
 DOCUMENT = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 READS = {
-    *("config check", "config show", "branch list", "status", "check", "verify", "sync central", "sync till", "demo"),
+    *(
+        "config check",
+        "config show",
+        "branch list",
+        "status",
+        "check",
+        "verify",
+        "sync central",
+        "sync till",
+        "demo",
+        "explain",
+    ),
     *(f"bench {what}" for what in ("down", "up", "capture", "latency", "locks", "memory")),
     "reload",
 }
