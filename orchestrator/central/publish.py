@@ -8,7 +8,7 @@ newest token: whatever central intended beyond it did not happen, and the ledger
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import inf
@@ -23,7 +23,7 @@ from orchestrator import assets
 from orchestrator.central.schema import Prepared
 from orchestrator.central.span import Span, changes, prepare_changes
 from orchestrator.central.spool import Spool
-from orchestrator.central.tick import Changed, Tick, TickMaker
+from orchestrator.central.tick import Changed, Move, Tick, TickMaker
 from orchestrator.core import wire
 from orchestrator.core.changes import Position
 from orchestrator.core.world import World
@@ -120,6 +120,8 @@ class Publisher:
                     query = sql.SQL(assets.query("central.rewind_hold"))
                     self._conn.execute(query.format(hold=sql.Identifier(captured.hold), n=base.n))
         self._conn.execute(assets.query("central.unload_streams"), {"n": base.n})
+        self._conn.execute(assets.query("central.rewind_moves"), {"n": base.n})
+        self._conn.execute(assets.query("central.unannounce"))  # the relay may have lost subscriptions, too
         self._conn.execute(assets.query("central.set_epoch"), {"epoch": base.epoch})
 
     def _anything(self, base: Base, span: Span, head: Head) -> bool:
@@ -127,7 +129,7 @@ class Publisher:
             return True
         if self._changed_logs(span):
             return True
-        return bool(self._acks(base) or self._parked_news(base, ()))
+        return bool(self._row("any_move")["any_move"] or self._acks(base) or self._parked_news(base, ()))
 
     def _fill(self, tick: Tick, base: Base, span: Span, head: Head) -> None:
         live = self._live()
@@ -137,10 +139,22 @@ class Publisher:
             self._maker.deltas(tick, span, changed, self._maker.replanned(base.plan_version))
         self._maker.snapshots(tick, {s: c for s, c in live.items() if s in wanted})
         self._maker.echoes(tick, span, changed)
+        self._move(tick, base, live)
         for node, news in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
             tick.spool.add((node, "echo"), _news(list(news)))
         tick.acks = self._acks(base)
         tick.served = tuple(head.wants)
+
+    def _move(self, tick: Tick, base: Base, live: Mapping[int, str]) -> None:
+        """Branches that change their streams get what differs; streams that are new by that are only loaded here."""
+        if base.whole:
+            self._conn.execute(assets.query("central.drop_moves"))
+            return
+        self._conn.execute(assets.query("central.moves_done"), {"n": base.n})
+        tick.moves = tuple(Move(**row) for row in self._rows(assets.query("central.pending_moves")))
+        self._maker.moves(tick, tick.moves, live)
+        self._conn.execute(assets.query("central.moved"), {"n": tick.n})
+        self._conn.execute(assets.query("central.rest_streams"))
 
     def _changes(self, span: Span) -> Changed:
         rows = self._changed_logs(span)
@@ -169,6 +183,8 @@ class Publisher:
                     self._relay.put_echo(str(target), tick.n, part, frame)
                 else:
                     self._relay.put_payload(int(target), tick.n, kind, part, frame)
+            for move in tick.moves:
+                self._relay.put_move(move.node, move.channel, move.old_stream, move.new_stream, tick.n)
             for ack in tick.acks:
                 self._relay.put_ack(tick.n, ack)
 

@@ -17,7 +17,7 @@ from orchestrator.central import capture
 from orchestrator.central.schema import Prepared
 from orchestrator.central.span import Span, columns
 from orchestrator.central.spool import Spool
-from orchestrator.central.tick import Changed, Tick, TickMaker
+from orchestrator.central.tick import Changed, Move, Tick, TickMaker
 from orchestrator.core.effects import Effect
 
 
@@ -47,12 +47,14 @@ def _routed(conn: psycopg.Connection, prepared: Prepared, part_rows_max: int, sp
     with conn.cursor(row_factory=dict_row) as cursor:
         newest = cursor.execute(assets.query("central/rehearsal.newest_tick")).fetchone()
         unloaded = cursor.execute(assets.query("central/rehearsal.unloaded")).fetchall()
+        moves = [Move(**row) for row in cursor.execute(assets.query("central.pending_moves")).fetchall()]
     tick = Tick(newest["n"] + 1 if newest else 1, 0, 0, spool)
     maker = TickMaker(conn, prepared, part_rows_max)
     if newest is not None:
         span = Span(newest["snapshot"], newest["snapshot"])
         maker.deltas(tick, span, Changed(), maker.replanned(newest["plan_version"]))
-    maker.snapshots(tick, {row["stream"]: row["channel"] for row in unloaded})
+    maker.snapshots(tick, {row["stream"]: row["channel"] for row in unloaded if row["is_wanted"]})
+    maker.moves(tick, moves, {row["stream"]: row["channel"] for row in unloaded})
     return tick
 
 
@@ -75,8 +77,9 @@ def _effects(conn: psycopg.Connection, captured: capture.Captured, channel: str,
         rows = cursor.execute(query).fetchall()
     made = []
     for row in rows:
-        sent, size = tick.sent.get((row["stream"], captured.tab), (0, 0))
         branches = tuple(row["branches"])
+        parts = [tick.sent.get((target, captured.tab), (0, 0)) for target in (row["stream"], *branches)]
+        sent, size = sum(rows for rows, _ in parts), sum(size for _, size in parts)
         counted = (row["before"], row["come"], row["go"])
         made.append(Effect(row["channel"], row["params"], branches, captured.tab, *counted, sent, size))
     return made

@@ -91,6 +91,21 @@ class Route:
             key_doc=self._key_doc("a"),
         )
 
+    def move(self, old: int, new: int, part_rows: int) -> sql.Composed:
+        """What branches need that go from one stream to another, when a tick's ledger is made: cut, rows, documents."""
+        key = self.table.key
+        return query("move").format(
+            hold=sql.Identifier(self.captured.hold or ""),
+            table=identifier(self.table.name),
+            key=_names(key),
+            old=old,
+            new=new,
+            part_rows=part_rows,
+            row_is_key=_equal("r", "k", key),
+            row_doc=self._row_doc(),
+            key_doc=self._key_doc("k"),
+        )
+
     @cached_property
     def _predicate(self) -> sql.SQL:
         """Rendered once: that takes longer than a small tick's statement."""

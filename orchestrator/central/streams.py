@@ -22,8 +22,10 @@ def refresh(conn: psycopg.Connection, plan: Plan, filters: Mapping[str, Filter])
     for channel in down:
         values = {"channel": channel.name, "channels": names, "parameters": list(channel_parameters(channel, filters))}
         conn.execute(assets.query("central.make_streams"), values)
+        conn.execute(assets.query("central.note_moves"), values)
         conn.execute(assets.query("central.clear_subscriptions"), values)
         conn.execute(assets.query("central.make_subscriptions"), values)
+    conn.execute(assets.query("central.forget_moves"), {"channels": names})
     conn.execute(assets.query("central.rest_streams"))
     conn.execute(assets.query("central.unannounce"))
 

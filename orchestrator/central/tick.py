@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import psycopg
@@ -33,6 +35,7 @@ class Tick:
     spool: Spool
     acks: list[Ack] = field(default_factory=list)
     served: tuple[int, ...] = ()
+    moves: tuple[Move, ...] = ()
     rows: int = 0
     sent: dict[tuple[int | str, str], tuple[int, int]] = field(default_factory=dict)
 
@@ -42,6 +45,16 @@ class Tick:
         self.rows += rows
         had_rows, had_bytes = self.sent.get((target, table.name), (0, 0))
         self.sent[target, table.name] = (had_rows + rows, had_bytes + len(frame))
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A branch that goes from one stream of a channel to another."""
+
+    node: str
+    channel: str
+    old_stream: int
+    new_stream: int
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,33 @@ class TickMaker:
                 statement = route.delta(span, self._logs, tables, self._part_rows, tick.n, every=every)
                 many = bool(again) or sum(changed.rows.get(name, 0) for name in own) > MANY_ROWS
                 self._collect(tick, route.table, "delta", statement, many=many)
+
+    def moves(self, tick: Tick, moves: Collection[Move], live: Mapping[int, str]) -> None:
+        """What moving branches need; once for all that go the same way. New streams that are not loaded yet are loaded
+        here alone: nobody takes them whole. `live`: the channels of streams."""
+        loaded = {stream for (stream,) in self._conn.execute(assets.query("central.loaded_streams")).fetchall()}
+        self._load(tick, {m.new_stream: live[m.new_stream] for m in moves if m.new_stream not in loaded})
+        ways: dict[tuple[str, int, int], list[str]] = {}
+        for move in moves:
+            ways.setdefault((move.channel, move.old_stream, move.new_stream), []).append(move.node)
+        for (channel, old, new), nodes in ways.items():
+            if old == new:
+                continue
+            for route in self._routes:
+                if route.channel.name == channel:
+                    self._collect_move(tick, route.table, route.move(old, new, self._part_rows), nodes)
+            for node in nodes:
+                tick.spool.add((node, "echo"), _moved(old, new))
+
+    def _load(self, tick: Tick, streams: Mapping[int, str]) -> None:
+        """Brings the ledgers of streams up to the tick."""
+        for route in self._routes:
+            own = [s for s, channel in streams.items() if channel == route.channel.name]
+            if own:
+                with self._laid_down(route.snapshot(own, self._part_rows, tick.n), many=True) as statement:
+                    self._conn.execute(statement)
+        if streams:
+            self._conn.execute(assets.query("central.loaded"), {"n": tick.n, "streams": list(streams)})
 
     def echoes(self, tick: Tick, span: Span, changed: Changed) -> None:
         """What nodes asked about."""
@@ -104,16 +144,29 @@ class TickMaker:
     def _collect(self, tick: Tick, table: Table, kind: str, statement: Statement, *, many: bool) -> set[int]:
         """Run a routing statement and spool its parts; the streams that got any."""
         sent = set()
-        if many:
-            self._conn.execute(statement.lay_down)
-            self._conn.execute(assets.query("central.measure_candidates"))
-        with self._conn.cursor() as cursor:
-            for stream, cut, rows, docs in cursor.stream(statement.measured if many else statement.at_once):
+        with self._laid_down(statement, many=many) as composed, self._conn.cursor() as cursor:
+            for stream, cut, rows, docs in cursor.stream(composed):
                 tick.add(stream, kind, table, rows, _body(table, "cut" if cut else "put", docs.encode()))
                 sent.add(stream)
-        if many:
-            self._conn.execute(assets.query("central.forget_candidates"))
         return sent
+
+    @contextmanager
+    def _laid_down(self, statement: Statement, *, many: bool) -> Iterator[sql.Composed]:
+        """The statement to run: where there are many candidates they are laid down and counted first."""
+        if not many:
+            yield statement.at_once
+            return
+        self._conn.execute(statement.lay_down)
+        self._conn.execute(assets.query("central.measure_candidates"))
+        yield statement.measured
+        self._conn.execute(assets.query("central.forget_candidates"))
+
+    def _collect_move(self, tick: Tick, table: Table, statement: sql.Composed, nodes: Iterable[str]) -> None:
+        with self._conn.cursor() as cursor:
+            for cut, rows, docs in cursor.stream(statement):
+                frame = _body(table, "cut" if cut else "put", docs.encode(), after=True)
+                for node in nodes:
+                    tick.add(node, "echo", table, rows, frame)
 
     def _collect_echoes(self, tick: Tick, table: Table, statement: sql.Composed) -> None:
         with self._conn.cursor() as cursor:
@@ -121,10 +174,17 @@ class TickMaker:
                 tick.add(node, "echo", table, rows, _body(table, "cut" if cut else "put", docs.encode()))
 
 
-def _body(table: Table, kind: str, docs: bytes) -> bytes:
-    """A part of one table: rows that are put, or keys that are cut; its documents are already JSON."""
-    head = msgspec.json.encode({"t": table.name, "c": _names(table)})
+def _body(table: Table, kind: str, docs: bytes, *, after: bool = False) -> bytes:
+    """A part of one table: rows that are put, or keys that are cut; its documents are already JSON. `after`: what a
+    branch that moves gets, after all else of the tick."""
+    said: dict[str, Any] = {"t": table.name, "c": _names(table)}
+    head = msgspec.json.encode({**said, "after": True} if after else said)
     return wire.pack(head[:-1] + b',"' + kind.encode() + b'":[' + docs + b"]}")
+
+
+def _moved(old: int, new: int) -> bytes:
+    """A part for one node, of no table: from this tick on it takes another stream."""
+    return wire.pack(msgspec.json.encode({"t": "", "c": [], "moved": [(old, new)]}))
 
 
 def _names(table: Table) -> Iterable[str]:

@@ -69,6 +69,7 @@ class BranchRelay(_Relay):
             uploaded=Position(*h["uploaded"]) if h["uploaded"] else ORIGIN,
             machine=h["machine"],
             reloads=tuple((s, n) for s, n in h["reloads"]),
+            moves=tuple((s, c, n) for s, c, n in h["moves"]),
         )
 
     def plan(self) -> str | None:
@@ -167,6 +168,10 @@ class CentralRelay(_Relay):
 
     def put_echo(self, node: str, n: int, part: int, frame: bytes) -> None:
         self._call("put_echo", node=node, n=n, part=part, frame=frame)
+
+    def put_move(self, node: str, channel: str, old_stream: int, new_stream: int, n: int) -> None:
+        """With tick n the branch takes another stream of the channel."""
+        self._call("put_move", node=node, channel=channel, old_stream=old_stream, new_stream=new_stream, n=n)
 
     def put_ack(self, n: int, ack: Ack) -> None:
         self._call("put_ack", node=ack.node, n=n, seq=ack.position.seq, nonce=ack.position.nonce, gap=ack.gap)

@@ -9,7 +9,8 @@ from orchestrator.core.changes import Position
 
 class Hello(msgspec.Struct, frozen=True):
     """A branch's start of a round: what it is subscribed to, how far the relay is, what the relay has of it. `machine`:
-    the identity that claimed the branch. `reloads`: streams of which a snapshot of that tick or later is needed."""
+    the identity that claimed the branch. `reloads`: streams of which a snapshot of that tick or later is needed.
+    `moves`: streams (with channel) that it left in that tick."""
 
     node: str
     epoch: int
@@ -20,6 +21,7 @@ class Hello(msgspec.Struct, frozen=True):
     uploaded: Position
     machine: str | None = None
     reloads: tuple[tuple[int, int], ...] = ()
+    moves: tuple[tuple[int, str, int], ...] = ()
 
 
 class TickHead(msgspec.Struct, frozen=True):

@@ -113,19 +113,33 @@ def take_ack(db: apsw.Connection, now: State, head: TickHead) -> State:
 def _apply_tick(run: _Run, targets: Mapping[str, Target], tick: Tick) -> None:
     changes: dict[str, list[Piece]] = {}
     snapshots: dict[str, list[Piece]] = {}
+    moves: dict[str, list[Piece]] = {}
     for piece in tick.pieces:
         if piece.applies(run.loaded):
-            of_kind = snapshots if piece.kind == "snapshot" else changes
+            of_kind = {"snapshot": snapshots, "move": moves}.get(piece.kind, changes)
             of_kind.setdefault(piece.layout.target.table.name, []).append(piece)
     for name, target in targets.items():
         if name in tick.staged:
             _apply_staged(run, tick.staged[name], tick.head.n)
         elif name in changes or name in snapshots:
             _apply_table(run, target, snapshots.get(name, []), changes.get(name, []), tick.head.n)
+    for name, target in targets.items():
+        if name in moves:
+            _apply_table(run, target, [], moves[name], tick.head.n)
+    _switch(run, [pair for one in tick.news for pair in one.moved], tick.head.n)
     loaded = {p.stream for pieces in snapshots.values() for p in pieces}
     for stream in loaded.union(*(staged.loads for staged in tick.staged.values())):
         run.db.execute("UPDATE tillsync_stream SET loaded_tick = ? WHERE stream = ?", (tick.head.n, stream))
         run.loaded[stream] = True
+
+
+def _switch(run: _Run, moved: Sequence[tuple[int, int]], tick: int) -> None:
+    """From here on the till takes other streams of its channels. One that was not loaded is loaded as any new one."""
+    for old, new in moved:
+        if run.loaded.get(old) and new not in run.loaded:
+            run.db.execute("UPDATE tillsync_stream SET stream = ?, loaded_tick = ? WHERE stream = ?", (new, tick, old))
+            del run.loaded[old]
+            run.loaded[new] = True
 
 
 def _apply_staged(run: _Run, staged: Staged, tick: int) -> None:

@@ -29,13 +29,16 @@ Unfit = list[tuple[list[Any], str]]
 class _Head(msgspec.Struct):
     t: str
     c: tuple[str, ...]
+    after: bool = False
 
 
 class News(msgspec.Struct, frozen=True):
-    """What an echo part says of changes of this till's, by their positions: parked at central, or done with."""
+    """What an echo part says of changes of this till's, by their positions: parked at central, or done with; and of its
+    streams: moved from one to another."""
 
     held: tuple[tuple[int, int, str], ...] = ()
     free: tuple[tuple[int, int], ...] = ()
+    moved: tuple[tuple[int, int], ...] = ()
 
 
 class _Puts(msgspec.Struct):
@@ -86,7 +89,7 @@ class Piece:
     def applies(self, loaded: Mapping[int, bool]) -> bool:
         """Whether this till has use for it, by the streams that it takes and whether they are loaded."""
         is_loaded = loaded.get(self.stream)
-        wanted = {"echo": True, "delta": is_loaded is True, "snapshot": is_loaded is False}
+        wanted = {"echo": True, "move": True, "delta": is_loaded is True, "snapshot": is_loaded is False}
         return wanted.get(self.kind, False)
 
     def keys(self) -> Rows:
@@ -127,6 +130,7 @@ def read_tick(head: TickHead, parts: Sequence[Part], targets: Mapping[str, Targe
         target = targets.get(of.t)
         if target is not None and (found := layout(target, of.c)).is_complete:
             made.append(Piece(part, raw, found))
+            made[-1].kind = "move" if of.after else part.kind
     return Tick(head, made, news)
 
 

@@ -87,6 +87,11 @@ def _subscribe(db: apsw.Connection, hello: Hello) -> None:
     have = {s for (s,) in rows(db, "SELECT stream FROM tillsync_stream")}
     before = {c for (c,) in rows(db, "SELECT channel FROM tillsync_stream WHERE loaded_tick IS NOT NULL")}
     want = dict(hello.streams)
+    tick = state.load(db).tick
+    for stream, channel, n in hello.moves:
+        if tick < n and rows(db, "SELECT 1 FROM tillsync_stream WHERE stream = ? AND loaded_tick > 0", (stream,)):
+            # It is still to come to the tick in which it moves, and gets there what differs.
+            want = {s: c for s, c in want.items() if c != channel} | {stream: channel}
     late = "SELECT stream FROM tillsync_stream WHERE stream = ? AND loaded_tick BETWEEN 1 AND ? - 1"
     if asked := [stream for stream, n in hello.reloads if rows(db, late, (stream, n))]:
         with settled(db):

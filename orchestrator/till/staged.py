@@ -67,6 +67,11 @@ class Staged:
             sql = self._sql("put", names=self._list("c{}", places), bound=self._list("?{}", places))
             self._db.executemany(sql, arrived)
             self._db.executemany(self._sql("cut", bound=self._list("?{}", self._key_numbers)), gone)
+            if piece.kind == "move":  # it follows what came before, which may have said otherwise
+                self._db.executemany(self._sql("put_no_more"), gone)
+                self._db.executemany(
+                    self._sql("cut_no_more"), [[r[p] for p in self.layout.key_places] for r in arrived]
+                )
 
     def compare(self) -> None:
         """Finds what differs from the till's rows; what is the same already is left out."""
@@ -264,6 +269,10 @@ class Staged:
             "cut_key": self._list("b.k{}", self._key_numbers),
             "held_is_staged": " AND ".join(f"{here} = +{there}" for here, there in pairs),
             "staged_is_held": " AND ".join(f"{there} = +{here}" for here, there in pairs),
+            "is_staged_key": " AND ".join(
+                f"{k} = ?{i}" for i, k in zip(self._key_numbers, self._staged_key, strict=True)
+            ),
+            "is_cut_key": " AND ".join(f"b.k{i} = ?{i}" for i in self._key_numbers),
             "held_is_cut": " AND ".join(f"{k} = b.k{i}" for i, k in zip(self._key_numbers, held, strict=True)),
         }
         return Template(assets.query(f"till/staging.{block}")).substitute({**pieces, **more})

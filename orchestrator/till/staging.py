@@ -60,15 +60,17 @@ class Stage:
         tables: dict[str, Staged] = {}
         loaded = {s: bool(tick) for s, tick in rows(self._db, "SELECT stream, loaded_tick FROM tillsync_stream")}
         self._drop_rows()
-        for part in self._parts():
-            tick = read_tick(head, [part], targets)
-            news += tick.news
-            for piece in tick.pieces:
-                if piece.applies(loaded):
-                    name = piece.layout.target.table.name
-                    staged = tables.get(name) or Staged(self._db, piece.layout)
-                    tables[name] = staged
-                    staged.add(piece)
+        # What a till that moves gets comes after all else of the tick.
+        for moves in (False, True):
+            for part in self._parts():
+                tick = read_tick(head, [part], targets)
+                news += () if moves else tick.news
+                for piece in tick.pieces:
+                    if (piece.kind == "move") is moves and piece.applies(loaded):
+                        name = piece.layout.target.table.name
+                        if name not in tables:
+                            tables[name] = Staged(self._db, piece.layout)
+                        tables[name].add(piece)
         for staged in tables.values():
             staged.compare()
         return Tick(head, (), news, tables)

@@ -103,6 +103,58 @@ SELECT DISTINCT %(channel)s, (SELECT coalesce(jsonb_object_agg(p, n.params -> p)
   FROM tillsync.node n WHERE n.state = 'active'
 ON CONFLICT (channel, params) DO NOTHING
 
+-- name: note_moves
+-- branches whose stream of a channel becomes another one. Of a stream that is not loaded nobody has anything
+INSERT INTO tillsync.move (node, channel, old_stream)
+SELECT n.node, s.channel, s.stream
+  FROM tillsync.node n
+  JOIN tillsync.subscription u ON u.node = n.node
+  JOIN tillsync.stream s ON s.stream = u.stream AND s.channel = %(channel)s AND s.loaded_tick IS NOT NULL
+  JOIN tillsync.stream t ON t.channel = s.channel AND t.stream <> s.stream
+   AND t.params = (SELECT coalesce(jsonb_object_agg(p, n.params -> p), '{}') FROM unnest(%(parameters)s::text[]) p)
+ WHERE n.state = 'active'
+
+-- name: forget_moves
+DELETE FROM tillsync.move m
+ WHERE EXISTS (SELECT FROM tillsync.node n WHERE n.node = m.node AND n.state <> 'active') OR NOT m.channel = ANY (%(channels)s)
+
+-- name: pending_moves
+-- several that follow one another are one, from the first stream to the one that is subscribed to now
+SELECT m.node, m.channel, (array_agg(m.old_stream ORDER BY m.id))[1] AS old_stream, s.stream AS new_stream
+  FROM tillsync.move m
+  JOIN tillsync.subscription u ON u.node = m.node
+  JOIN tillsync.stream s ON s.stream = u.stream AND s.channel = m.channel
+ WHERE m.tick IS NULL GROUP BY m.node, m.channel, s.stream ORDER BY m.node, m.channel
+
+-- name: any_move
+SELECT EXISTS (SELECT FROM tillsync.move WHERE tick IS NULL) AS any_move
+
+-- name: moved
+UPDATE tillsync.move SET tick = %(n)s WHERE tick IS NULL
+
+-- name: moves_done
+-- those whose tick the relay has
+DELETE FROM tillsync.move WHERE tick <= %(n)s
+
+-- name: rewind_moves
+UPDATE tillsync.move SET tick = NULL WHERE tick > %(n)s
+
+-- name: drop_moves
+-- nobody has anything of the old streams that counts: the new ones are loaded as by a new branch
+DELETE FROM tillsync.move
+
+-- name: move
+-- what a branch that goes from stream {old} to stream {new} has too little and too much, as both are after this tick
+WITH old AS (SELECT {key} FROM tillsync.{hold} WHERE stream = {old} AND left_tick IS NULL),
+new AS (SELECT {key} FROM tillsync.{hold} WHERE stream = {new} AND left_tick IS NULL)
+SELECT d.cut, count(*) AS rows, string_agg(d.doc, ',') AS docs
+  FROM (SELECT false AS cut, (row_number() OVER () - 1) / {part_rows} AS part, {row_doc} AS doc
+          FROM (SELECT * FROM new EXCEPT SELECT * FROM old) k JOIN {table} r ON {row_is_key}
+        UNION ALL
+        SELECT true, (row_number() OVER () - 1) / {part_rows}, {key_doc}
+          FROM (SELECT * FROM old EXCEPT SELECT * FROM new) k) d
+ GROUP BY d.cut, d.part ORDER BY d.cut DESC, d.part
+
 -- name: clear_subscriptions
 DELETE FROM tillsync.subscription u USING tillsync.stream s
  WHERE s.stream = u.stream AND (s.channel = %(channel)s OR NOT s.channel = ANY (%(channels)s))
@@ -123,13 +175,18 @@ SELECT s.stream, s.channel FROM tillsync.subscription u JOIN tillsync.stream s U
 -- streams that nobody is subscribed to are not routed; should one be wanted again, it starts with a snapshot
 UPDATE tillsync.stream s SET loaded_tick = NULL
  WHERE loaded_tick IS NOT NULL AND NOT EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
+   AND NOT EXISTS (SELECT FROM tillsync.move m WHERE m.old_stream = s.stream)
 
 -- name: unannounced
-SELECT n.node, coalesce(array_agg(s.stream ORDER BY s.stream) FILTER (WHERE s.stream IS NOT NULL), '{}') AS streams,
-       coalesce(array_agg(s.channel ORDER BY s.stream) FILTER (WHERE s.stream IS NOT NULL), '{}') AS channels
+-- what a branch is subscribed to at the relay: until it has moved, the stream that it comes from
+SELECT n.node, coalesce(array_agg(x.stream ORDER BY x.stream) FILTER (WHERE x.stream IS NOT NULL), '{}') AS streams,
+       coalesce(array_agg(x.channel ORDER BY x.stream) FILTER (WHERE x.stream IS NOT NULL), '{}') AS channels
   FROM tillsync.node n
-  LEFT JOIN tillsync.subscription u ON u.node = n.node
-  LEFT JOIN tillsync.stream s ON s.stream = u.stream
+  LEFT JOIN LATERAL (
+    SELECT s.channel, coalesce((SELECT m.old_stream FROM tillsync.move m
+                                 WHERE m.node = n.node AND m.channel = s.channel AND m.tick IS NULL ORDER BY m.id LIMIT 1),
+                               s.stream) AS stream
+      FROM tillsync.subscription u JOIN tillsync.stream s USING (stream) WHERE u.node = n.node) x ON true
  WHERE NOT n.announced OR %(all)s
  GROUP BY n.node ORDER BY n.node
 
@@ -175,6 +232,9 @@ UPDATE tillsync.{hold} SET left_tick = NULL WHERE left_tick > {n} AND entered_ti
 -- name: live_streams
 SELECT s.stream, s.channel FROM tillsync.stream s
  WHERE EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
+
+-- name: loaded_streams
+SELECT stream FROM tillsync.stream WHERE loaded_tick IS NOT NULL
 
 -- name: loaded
 UPDATE tillsync.stream SET loaded_tick = coalesce(loaded_tick, %(n)s) WHERE stream = ANY (%(streams)s)

@@ -51,6 +51,16 @@ CREATE TABLE IF NOT EXISTS tillsync.subscription (
 );
 CREATE INDEX IF NOT EXISTS subscription_stream ON tillsync.subscription (stream);
 
+-- branches that go from one stream of a channel to another, because their parameters or its filters changed: to the one that
+-- they are subscribed to now. Made in `tick`, which sends each of them what differs
+CREATE TABLE IF NOT EXISTS tillsync.move (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    node         text NOT NULL REFERENCES tillsync.node ON DELETE CASCADE,
+    channel      text NOT NULL,
+    old_stream   integer NOT NULL,
+    tick         bigint
+);
+
 -- a tick that was published or is about to be: committed before anybody else learns of it
 CREATE TABLE IF NOT EXISTS tillsync.intent (
     n            bigint PRIMARY KEY,

@@ -51,6 +51,9 @@ SELECT relay.put_payload(%(stream)s, %(n)s, %(kind)s, %(part)s, %(frame)s)
 -- name: put_echo
 SELECT relay.put_echo(%(node)s, %(n)s, %(part)s, %(frame)s)
 
+-- name: put_move
+SELECT relay.put_move(%(node)s, %(channel)s, %(old_stream)s, %(new_stream)s, %(n)s)
+
 -- name: put_ack
 SELECT relay.put_ack(%(node)s, %(n)s, %(seq)s, %(nonce)s, %(gap)s)
 

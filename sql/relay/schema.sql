@@ -17,14 +17,19 @@ CREATE TABLE IF NOT EXISTS relay.account (
     created_at   timestamptz NOT NULL DEFAULT now()
 );
 
--- reload: the branch needs a snapshot of this tick or later
+-- since, until: the branch gets what ticks after the one and up to the other have of the stream. reload: it needs a snapshot
+-- of this tick or later
 CREATE TABLE IF NOT EXISTS relay.subscription (
     node         text NOT NULL,
     stream       integer NOT NULL,
     channel      text NOT NULL,
+    since        bigint NOT NULL DEFAULT 0,
+    until        bigint,
     reload       bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (node, stream)
 );
+ALTER TABLE relay.subscription ADD COLUMN IF NOT EXISTS since bigint NOT NULL DEFAULT 0;
+ALTER TABLE relay.subscription ADD COLUMN IF NOT EXISTS until bigint;
 ALTER TABLE relay.subscription ADD COLUMN IF NOT EXISTS reload bigint NOT NULL DEFAULT 0;
 
 -- the machine that a branch's file lives on; `other`: one that came with a copy of it

@@ -13,7 +13,12 @@ SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = to_regnamespa
 SELECT n, snapshot::text AS snapshot, epoch, plan_version FROM tillsync.intent ORDER BY n DESC LIMIT 1
 
 -- name: unloaded
-SELECT s.stream, s.channel FROM tillsync.stream s
+-- streams that are to be loaded; those that only moving branches need are sent to nobody whole
+SELECT s.stream, s.channel,
+       EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream
+                AND NOT EXISTS (SELECT FROM tillsync.move m WHERE m.node = u.node AND m.channel = s.channel AND m.tick IS NULL))
+           AS is_wanted
+  FROM tillsync.stream s
  WHERE s.loaded_tick IS NULL AND EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
 
 -- name: effects

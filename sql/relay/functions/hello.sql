@@ -10,10 +10,13 @@ BEGIN
         'plan_version', coalesce((SELECT max(p.version) FROM relay.plan p), 0),
         'top', (SELECT jsonb_build_array(t.n, t.token) FROM relay.tick t ORDER BY t.n DESC LIMIT 1),
         'machine', (SELECT m.identity FROM relay.machine m WHERE m.node = me),
-        'reloads', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.reload) ORDER BY s.stream)
-                               FROM relay.subscription s WHERE s.node = me AND s.reload > 0), '[]'),
+        'reloads', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, greatest(s.reload, s.since)) ORDER BY s.stream)
+                               FROM relay.subscription s
+                              WHERE s.node = me AND s.until IS NULL AND greatest(s.reload, s.since) > 0), '[]'),
+        'moves', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.channel, s.until) ORDER BY s.stream)
+                             FROM relay.subscription s WHERE s.node = me AND s.until IS NOT NULL), '[]'),
         'streams', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.channel) ORDER BY s.stream)
-                               FROM relay.subscription s WHERE s.node = me), '[]'),
+                               FROM relay.subscription s WHERE s.node = me AND s.until IS NULL), '[]'),
         'uploaded', (SELECT jsonb_build_array(u.end_seq, u.end_nonce) FROM relay.upload u
                       WHERE u.node = me AND u.last ORDER BY u.id DESC LIMIT 1));
 END $$;

@@ -12,7 +12,8 @@ BEGIN
       FROM (SELECT p.part, p.frame, sum(octet_length(p.frame)) OVER (ORDER BY p.part) - octet_length(p.frame) AS before
               FROM (SELECT x.part, x.frame FROM relay.payload x
                      WHERE x.stream = parts.stream AND x.n = parts.n AND x.kind = parts.kind AND x.part >= parts.first
-                       AND EXISTS (SELECT FROM relay.subscription s WHERE s.node = me AND s.stream = x.stream)
+                       AND EXISTS (SELECT FROM relay.subscription s WHERE s.node = me AND s.stream = x.stream
+                                     AND x.n > s.since AND x.n <= coalesce(s.until, x.n))
                     UNION ALL
                     SELECT e.part, e.frame FROM relay.echo e
                      WHERE parts.kind = 'echo' AND e.node = me AND e.n = parts.n AND e.part >= parts.first) p) f

@@ -9,8 +9,7 @@ RETURNS TABLE (n bigint, epoch bigint, token bigint, plan_version integer, ack_s
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    me   text := relay.caller('branch');
-    mine integer[] := ARRAY(SELECT s.stream FROM relay.subscription s WHERE s.node = me);
+    me text := relay.caller('branch');
 BEGIN
     RETURN QUERY
     WITH ticks AS MATERIALIZED (
@@ -19,8 +18,9 @@ BEGIN
     sizes AS (
         SELECT t.n, coalesce(p.bytes, 0) + coalesce(e.bytes, 0) AS bytes
           FROM ticks t
-          LEFT JOIN LATERAL (SELECT sum(octet_length(x.frame)) AS bytes FROM relay.payload x
-                              WHERE x.n = t.n AND x.stream = ANY (mine)
+          LEFT JOIN LATERAL (SELECT sum(octet_length(x.frame)) AS bytes
+                               FROM relay.subscription s JOIN relay.payload x ON x.stream = s.stream
+                              WHERE s.node = me AND x.n = t.n AND x.n > s.since AND x.n <= coalesce(s.until, x.n)
                                 AND (x.kind = 'delta' OR x.stream = ANY (pull.snapshot_streams))) p ON true
           LEFT JOIN LATERAL (SELECT sum(octet_length(x.frame)) AS bytes FROM relay.echo x
                               WHERE x.node = me AND x.n = t.n) e ON true),
@@ -36,8 +36,10 @@ BEGIN
       JOIN fitting f USING (n)
       LEFT JOIN LATERAL (SELECT x.* FROM relay.ack x WHERE x.node = me AND x.n <= t.n ORDER BY x.n DESC LIMIT 1) a ON true
       LEFT JOIN LATERAL (
-            SELECT d.stream, d.kind, d.part, d.frame FROM relay.payload d
-             WHERE d.n = t.n AND d.stream = ANY (mine) AND (d.kind = 'delta' OR d.stream = ANY (pull.snapshot_streams))
+            SELECT d.stream, d.kind, d.part, d.frame
+              FROM relay.subscription s JOIN relay.payload d ON d.stream = s.stream
+             WHERE s.node = me AND d.n = t.n AND d.n > s.since AND d.n <= coalesce(s.until, d.n)
+               AND (d.kind = 'delta' OR d.stream = ANY (pull.snapshot_streams))
             UNION ALL
             SELECT 0, 'echo', e.part, e.frame FROM relay.echo e WHERE e.node = me AND e.n = t.n) p ON true
      ORDER BY t.n, p.kind, p.stream, p.part;

@@ -15,6 +15,7 @@ BEGIN
     DELETE FROM relay.tick t WHERE t.n IN (SELECT x.n FROM relay.tick x WHERE x.n < before_n ORDER BY x.n LIMIT rows_max);
     GET DIAGNOSTICS found = ROW_COUNT;
     gone := gone + found;
+    DELETE FROM relay.subscription s WHERE s.until < before_n;
     DELETE FROM relay.payload p WHERE (p.stream, p.n, p.kind, p.part) IN (
         SELECT x.stream, x.n, x.kind, x.part FROM relay.payload x WHERE x.n < before_n ORDER BY x.n LIMIT rows_max);
     GET DIAGNOSTICS found = ROW_COUNT;

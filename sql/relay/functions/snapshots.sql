@@ -8,8 +8,8 @@ BEGIN
     RETURN QUERY
         SELECT s.stream, max(p.n)
           FROM relay.subscription s
-          JOIN relay.payload p ON p.stream = s.stream AND p.kind = 'snapshot'
+          JOIN relay.payload p ON p.stream = s.stream AND p.kind = 'snapshot' AND p.n > s.since
           JOIN relay.tick t ON t.n = p.n AND t.epoch = (SELECT x.epoch FROM relay.state x)
-         WHERE s.node = me
+         WHERE s.node = me AND s.until IS NULL
          GROUP BY s.stream;
 END $$;

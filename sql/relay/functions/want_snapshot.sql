@@ -5,6 +5,6 @@ DECLARE
     me text := relay.caller('branch');
 BEGIN
     INSERT INTO relay.want (stream)
-        SELECT s.stream FROM relay.subscription s WHERE s.node = me AND s.stream = ANY (streams)
+        SELECT s.stream FROM relay.subscription s WHERE s.node = me AND s.until IS NULL AND s.stream = ANY (streams)
         ON CONFLICT DO NOTHING;
 END $$;

@@ -20,6 +20,12 @@ INSERT OR REPLACE INTO tillsync_stage.$put ($names) VALUES ($bound)
 -- name: cut
 INSERT OR IGNORE INTO tillsync_stage.$cut VALUES ($bound)
 
+-- name: put_no_more
+DELETE FROM tillsync_stage.$put AS s WHERE $is_staged_key
+
+-- name: cut_no_more
+DELETE FROM tillsync_stage.$cut AS b WHERE $is_cut_key
+
 -- name: strangers
 -- The rows that the till has and the snapshot has not.
 INSERT OR IGNORE INTO tillsync_stage.$cut

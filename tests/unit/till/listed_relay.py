@@ -52,6 +52,7 @@ class ListedRelay:
     lists_all: bool = False
     machine: str | None = None
     reloads: tuple[tuple[int, int], ...] = ()
+    moves: tuple[tuple[int, str, int], ...] = ()
     asked: list[Part] = field(default_factory=list)
 
     def tick(self, *parts: Part, gap: bool = False, token: int | None = None) -> TickHead:
@@ -78,6 +79,7 @@ class ListedRelay:
             uploaded=ends[-1] if ends else ORIGIN,
             machine=self.machine,
             reloads=self.reloads,
+            moves=self.moves,
         )
 
     def plan(self) -> str:
