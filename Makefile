@@ -39,6 +39,8 @@ test: lint ## the whole suite, on real PostgreSQL and SQLite
 test-long: export TILLSYNC_ORACLE_EXAMPLES ?= 20000
 test-long: export TILLSYNC_ROUND_TRIP_EXAMPLES ?= 20000
 test-long: export TILLSYNC_CAPTURE_SEQUENCES ?= 2000
+test-long: export TILLSYNC_MOVE_SEQUENCES ?= 500
+test-long: export TILLSYNC_TICKS ?= 50000
 test-long: lint ## with the large runs
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --timeout 3600 $(ARGS)
 

@@ -135,24 +135,33 @@ class Publisher:
         live = self._live()
         wanted = set(live) if base.n < 0 else set(head.wants) & set(live)
         changed = self._changes(span)
+        again = self._maker.replanned(base.plan_version)
         if not base.whole:
-            self._maker.deltas(tick, span, changed, self._maker.replanned(base.plan_version))
+            self._maker.deltas(tick, span, changed, again)
         self._maker.snapshots(tick, {s: c for s, c in live.items() if s in wanted})
         self._maker.echoes(tick, span, changed)
-        self._move(tick, base, live)
+        self._move(tick, base, live, span, changed, again)
         for node, news in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
             tick.spool.add((node, "echo"), _news(list(news)))
         tick.acks = self._acks(base)
         tick.served = tuple(head.wants)
 
-    def _move(self, tick: Tick, base: Base, live: Mapping[int, str]) -> None:
+    def _move(
+        self,
+        tick: Tick,
+        base: Base,
+        live: Mapping[int, str],
+        span: Span,
+        changed: Changed,
+        again: Mapping[str, bool],
+    ) -> None:
         """Branches that change their streams get what differs; streams that are new by that are only loaded here."""
         if base.whole:
             self._conn.execute(assets.query("central.drop_moves"))
             return
         self._conn.execute(assets.query("central.moves_done"), {"n": base.n})
         tick.moves = tuple(Move(**row) for row in self._rows(assets.query("central.pending_moves")))
-        self._maker.moves(tick, tick.moves, live)
+        self._maker.moves(tick, tick.moves, live, span, changed, again)
         self._conn.execute(assets.query("central.moved"), {"n": tick.n})
         self._conn.execute(assets.query("central.rest_streams"))
 

@@ -47,32 +47,55 @@ class Purger:
     ) -> None:
         self._conn, self._relay, self._world = conn, relay, world
         self._captured, self._retention = prepared.captured, retention
-        self._looked_at = world.monotonic()
+        self._look_at = world.monotonic()
+        self._left: Iterator[tuple[str, int]] | None = None
 
     def run(self, *, at_once: bool = False) -> Mapping[str, int]:
         """What was removed, by kind; nothing where it is not time yet."""
-        if not at_once and self._world.monotonic() - self._looked_at < EVERY_SECONDS:
+        if not at_once and not self._is_due():
             return {}
         until = self._world.monotonic() + SECONDS_MAX
+        left, self._left = self._left or self._removals(), None
         gone = Counter[str]()
+        for kind, found in left:
+            gone[kind] += found
+            if self._world.monotonic() >= until:
+                self._left = left
+                return gone
+        self._conn.execute(assets.query("central/purge.done"), {"at": self._world.now()})
+        return gone
+
+    def _is_due(self) -> bool:
+        """When the last one ended is kept at central, for agents that make one round and end."""
+        if self._left is not None:
+            return True
+        if self._world.monotonic() < self._look_at:
+            return False
+        self._look_at = self._world.monotonic() + EVERY_SECONDS
+        row = self._conn.execute(assets.query("central/purge.last")).fetchone()
+        last = row[0] if row else None
+        return last is None or abs(self._world.now() - last) >= timedelta(seconds=EVERY_SECONDS)
+
+    def _removals(self) -> Iterator[tuple[str, int]]:
         for kind, remove in self._steps():
             while found := remove():
-                gone[kind] += found
-                if self._world.monotonic() >= until:
-                    return gone
-        self._looked_at = self._world.monotonic()
-        return gone
+                yield kind, found
 
     def _steps(self) -> Iterator[Step]:
         keep, now = self._retention, self._world.now()
         history = now - timedelta(days=keep.history_days)
         base = self._base(now - timedelta(days=keep.ticks_days))
         if base is not None:
+            # First what a tick could start from: as long as it is there, so is everything since.
+            yield "ticks", partial(self._bounded, "intents", n=base["n"])
             for captured in self._captured:
                 yield captured.log, partial(self._of, "log", log=captured.log, xmin=base["xmin"])
                 if captured.hold:
                     yield captured.hold, partial(self._of, "hold", hold=captured.hold, n=base["n"])
-            yield "ticks", partial(self._bounded, "intents", n=base["n"])
+        if self._rested():
+            for captured in self._captured:
+                if captured.hold:
+                    yield captured.hold, partial(self._of, "rested_hold", hold=captured.hold)
         yield "relay", partial(self._of_relay, base["n"] if base else 0)
         for kind in ("inbound", "taken", "parked", "conflicts"):
             yield kind, partial(self._bounded, kind, before=history)
@@ -80,6 +103,9 @@ class Purger:
     def _base(self, before: object) -> dict[str, Any] | None:
         with self._conn.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(assets.query("central/purge.base"), {"before": before}).fetchone()
+
+    def _rested(self) -> bool:
+        return bool(self._conn.execute(assets.query("central/purge.rested")).fetchall())
 
     def _of(self, block: str, **names: Any) -> int:
         """A statement about one log or ledger."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Literal
 
 from psycopg import sql
 
@@ -16,6 +17,8 @@ from orchestrator.core.plan import Channel, Table
 from orchestrator.core.planning import channel_parameters
 
 TRUE, FALSE = sql.SQL("true"), sql.SQL("false")
+
+Again = Literal["none", "changed", "all"]
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,13 @@ class Route:
             key_doc=self._key_doc("a"),
         )
 
-    def move(self, old: int, new: int, part_rows: int) -> sql.Composed:
-        """What branches need that go from one stream to another, when a tick's ledger is made: cut, rows, documents."""
+    def move(self, old: int, new: int, part_rows: int, span: Span, again: Again) -> sql.Composed:
+        """What branches need that go from one stream to another, when a tick's ledger is made: cut, rows, documents.
+
+        `again`: which rows they get although they have them.
+        """
         key = self.table.key
+        resent = query(f"{again}_again").format(key=columns("l", key), tick=span.of(self.captured))
         return query("move").format(
             hold=sql.Identifier(self.captured.hold or ""),
             table=identifier(self.table.name),
@@ -101,6 +108,7 @@ class Route:
             old=old,
             new=new,
             part_rows=part_rows,
+            again=resent,
             row_is_key=_equal("r", "k", key),
             row_doc=self._row_doc(),
             key_doc=self._key_doc("k"),
@@ -156,7 +164,12 @@ class Route:
 
     def _streams(self, scope: sql.Composable) -> sql.Composed:
         typed = [parameter(name, self.parameters[name]) for name in self.channel_parameters]
-        return query("streams").format(parameters=sql.SQL("").join(typed), channel=self.channel.name, scope=scope)
+        return query("streams").format(
+            parameters=sql.SQL("").join(typed),
+            channel=self.channel.name,
+            scope=scope,
+            names=sorted(self.channel_parameters),
+        )
 
     def _own(self) -> sql.Composed:
         key = self.table.key

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator import assets
-from orchestrator.central.routing import Statement, routes
+from orchestrator.central.routing import Again, Statement, routes
 from orchestrator.central.schema import Prepared, newest_plan
 from orchestrator.central.span import Span
 from orchestrator.central.spool import Spool
@@ -86,10 +86,18 @@ class TickMaker:
                 many = bool(again) or sum(changed.rows.get(name, 0) for name in own) > MANY_ROWS
                 self._collect(tick, route.table, "delta", statement, many=many)
 
-    def moves(self, tick: Tick, moves: Collection[Move], live: Mapping[int, str]) -> None:
+    def moves(
+        self,
+        tick: Tick,
+        moves: Collection[Move],
+        live: Mapping[int, str],
+        span: Span,
+        changed: Changed,
+        again: Mapping[str, bool],
+    ) -> None:
         """What moving branches need; once for all that go the same way. New streams that are not loaded yet are loaded
         here alone: nobody takes them whole. `live`: the channels of streams."""
-        loaded = {stream for (stream,) in self._conn.execute(assets.query("central.loaded_streams")).fetchall()}
+        loaded: dict[int, list[str]] = dict(self._conn.execute(assets.query("central.loaded_streams")).fetchall())
         self._load(tick, {m.new_stream: live[m.new_stream] for m in moves if m.new_stream not in loaded})
         ways: dict[tuple[str, int, int], list[str]] = {}
         for move in moves:
@@ -97,9 +105,13 @@ class TickMaker:
         for (channel, old, new), nodes in ways.items():
             if old == new:
                 continue
-            for route in self._routes:
-                if route.channel.name == channel:
-                    self._collect_move(tick, route.table, route.move(old, new, self._part_rows), nodes)
+            for route in (r for r in self._routes if r.channel.name == channel):
+                # An old stream that this plan's filters can say nothing of has no delta in this tick.
+                is_routed = sorted(loaded[old]) == sorted(route.channel_parameters)
+                name = route.table.name
+                whole = again.get(name, False) or name in changed.truncated
+                resent: Again = "none" if is_routed else "all" if whole else "changed"
+                self._collect_move(tick, route.table, route.move(old, new, self._part_rows, span, resent), nodes)
             for node in nodes:
                 tick.spool.add((node, "echo"), _moved(old, new))
 

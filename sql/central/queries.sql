@@ -144,16 +144,27 @@ UPDATE tillsync.move SET tick = NULL WHERE tick > %(n)s
 DELETE FROM tillsync.move
 
 -- name: move
--- what a branch that goes from stream {old} to stream {new} has too little and too much, as both are after this tick
+-- what a branch that goes from stream {old} to stream {new} has too little and too much, as both are after this tick. {again}:
+-- keys of rows that it has as they were before the tick, because the old stream is none of this plan's
 WITH old AS (SELECT {key} FROM tillsync.{hold} WHERE stream = {old} AND left_tick IS NULL),
 new AS (SELECT {key} FROM tillsync.{hold} WHERE stream = {new} AND left_tick IS NULL)
 SELECT d.cut, count(*) AS rows, string_agg(d.doc, ',') AS docs
   FROM (SELECT false AS cut, (row_number() OVER () - 1) / {part_rows} AS part, {row_doc} AS doc
-          FROM (SELECT * FROM new EXCEPT SELECT * FROM old) k JOIN {table} r ON {row_is_key}
+          FROM (SELECT * FROM new EXCEPT SELECT * FROM old UNION (SELECT * FROM new INTERSECT {again})) k
+          JOIN {table} r ON {row_is_key}
         UNION ALL
         SELECT true, (row_number() OVER () - 1) / {part_rows}, {key_doc}
           FROM (SELECT * FROM old EXCEPT SELECT * FROM new) k) d
  GROUP BY d.cut, d.part ORDER BY d.cut DESC, d.part
+
+-- name: none_again
+SELECT * FROM new WHERE false
+
+-- name: all_again
+SELECT * FROM new
+
+-- name: changed_again
+SELECT {key} FROM ({tick}) l
 
 -- name: clear_subscriptions
 DELETE FROM tillsync.subscription u USING tillsync.stream s
@@ -234,7 +245,7 @@ SELECT s.stream, s.channel FROM tillsync.stream s
  WHERE EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
 
 -- name: loaded_streams
-SELECT stream FROM tillsync.stream WHERE loaded_tick IS NOT NULL
+SELECT s.stream, ARRAY(SELECT jsonb_object_keys(s.params)) AS parameters FROM tillsync.stream s WHERE s.loaded_tick IS NOT NULL
 
 -- name: loaded
 UPDATE tillsync.stream SET loaded_tick = coalesce(loaded_tick, %(n)s) WHERE stream = ANY (%(streams)s)
@@ -291,8 +302,11 @@ SELECT {columns} FROM tillsync.{log} l
  WHERE l.xid = ANY ({open_since}) AND pg_visible_in_snapshot(l.xid, {now})
 
 -- name: streams
--- the streams of a channel that a statement is about, with their parameters typed
-SELECT s.stream {parameters} FROM tillsync.stream s WHERE s.channel = {channel} AND {scope}
+-- the streams of a channel that a statement is about, with their parameters typed; not those of an earlier plan, whose
+-- filters used other parameters
+SELECT s.stream {parameters} FROM tillsync.stream s
+ WHERE s.channel = {channel} AND {scope}
+   AND ARRAY(SELECT k FROM jsonb_object_keys(s.params) k ORDER BY k COLLATE "C") = {names}::text[]
 
 -- name: own_candidates
 -- {delta}: rows that changed themselves; an echo request alone does not count as a change

@@ -6,8 +6,10 @@ CREATE SCHEMA IF NOT EXISTS tillsync;
 CREATE TABLE IF NOT EXISTS tillsync.state (
     one          boolean PRIMARY KEY DEFAULT true CHECK (one),
     epoch        bigint NOT NULL DEFAULT 1,
-    version      integer NOT NULL DEFAULT 1
+    version      integer NOT NULL DEFAULT 1,
+    purged_at    timestamptz
 );
+ALTER TABLE tillsync.state ADD COLUMN IF NOT EXISTS purged_at timestamptz;
 INSERT INTO tillsync.state DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 CREATE TABLE IF NOT EXISTS tillsync.plan (

@@ -1,6 +1,12 @@
 -- Purging at central: what no tick, no rewind and no till that comes back can ask for any more. Each statement takes a bounded
 -- number of rows and locks nothing that an application's statement waits for.
 
+-- name: last
+SELECT purged_at FROM tillsync.state
+
+-- name: done
+UPDATE tillsync.state SET purged_at = %(at)s
+
 -- name: base
 -- the newest published tick that is older than the retention, with the end of what was committed before its snapshot for
 -- certain: the next tick starts at it at the earliest
@@ -17,6 +23,20 @@ DELETE FROM tillsync.{log} l
 -- lines of the ledger {hold} that left at or before the base: no rewind reopens them
 DELETE FROM tillsync.{hold} h
  WHERE h.ctid = ANY (ARRAY(SELECT x.ctid FROM tillsync.{hold} x WHERE x.left_tick <= {n} ORDER BY x.left_tick LIMIT {rows_max}))
+
+-- name: rested
+-- streams that nobody takes any more. Should one be wanted again, it starts with a snapshot, and its ledger with it
+SELECT s.stream FROM tillsync.stream s
+ WHERE s.loaded_tick IS NULL AND NOT EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
+   AND NOT EXISTS (SELECT FROM tillsync.move m WHERE m.old_stream = s.stream)
+
+-- name: rested_hold
+DELETE FROM tillsync.{hold} h
+ WHERE h.ctid = ANY (ARRAY(
+    SELECT x.ctid FROM tillsync.{hold} x JOIN tillsync.stream s ON s.stream = x.stream
+     WHERE s.loaded_tick IS NULL AND NOT EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
+       AND NOT EXISTS (SELECT FROM tillsync.move m WHERE m.old_stream = s.stream)
+     LIMIT {rows_max}))
 
 -- name: intents
 DELETE FROM tillsync.intent i WHERE i.n IN (SELECT x.n FROM tillsync.intent x WHERE x.n < %(n)s ORDER BY x.n LIMIT %(rows_max)s)

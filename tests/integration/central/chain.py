@@ -140,6 +140,8 @@ class Mirror:
             self.after = head.n
             for part in parts:
                 doc = msgspec.json.decode(wire.unpack(part.frame))
+                if not doc["t"]:  # of no table: a word to the branch
+                    continue
                 key = keys[doc["t"]]
                 table = self.rows.setdefault(doc["t"], {})
                 seen = self.keys_seen.setdefault(doc["t"], set())
