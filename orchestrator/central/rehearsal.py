@@ -50,12 +50,14 @@ def _routed(conn: psycopg.Connection, prepared: Prepared, part_rows_max: int, sp
         moves = [Move(**row) for row in cursor.execute(assets.query("central.pending_moves")).fetchall()]
     tick = Tick(newest["n"] + 1 if newest else 1, 0, 0, spool)
     maker = TickMaker(conn, prepared, part_rows_max)
-    maker.snapshots(tick, {row["stream"]: row["channel"] for row in unloaded if row["is_wanted"]})
-    if newest is not None:
-        span, again = Span(newest["snapshot"], newest["snapshot"]), maker.replanned(newest["plan_version"])
-        maker.deltas(tick, span, Changed(), again)
-        live = {row["stream"]: row["channel"] for row in unloaded}
-        maker.moves(tick, moves, live, span, Changed(), again)
+    wanted = {row["stream"]: row["channel"] for row in unloaded if row["is_wanted"]}
+    if newest is None:
+        maker.snapshots(tick, wanted)
+        return tick
+    span, again = Span(newest["snapshot"], newest["snapshot"]), maker.replanned(newest["plan_version"])
+    maker.deltas(tick, span, Changed(), again)
+    maker.snapshots(tick, wanted)
+    maker.moves(tick, moves, {row["stream"]: row["channel"] for row in unloaded}, span, Changed(), again)
     return tick
 
 
