@@ -25,6 +25,9 @@ from orchestrator.settings import RetentionSettings
 ROWS_MAX = 10_000
 """In one statement: some tens of milliseconds."""
 
+RELAY_ROWS_MAX = 2_000
+"""Likewise of each kind at the relay, where a row may be a part of some megabytes."""
+
 SECONDS_MAX = 0.5
 """In one round; the next one goes on."""
 
@@ -64,6 +67,11 @@ class Purger:
                 return gone
         self._conn.execute(assets.query("central/purge.done"), {"at": self._world.now()})
         return gone
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the last run left something to the next one."""
+        return self._left is not None
 
     def _is_due(self) -> bool:
         """When the last one ended is kept at central, for agents that make one round and end."""
@@ -121,5 +129,5 @@ class Purger:
     def _of_relay(self, before_n: int) -> int:
         now, keep = self._world.now(), self._retention
         return self._relay.purge(
-            before_n, now - timedelta(days=keep.snapshots_days), now - timedelta(days=keep.uploads_days), ROWS_MAX
+            before_n, now - timedelta(days=keep.snapshots_days), now - timedelta(days=keep.uploads_days), RELAY_ROWS_MAX
         )

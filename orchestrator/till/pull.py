@@ -132,6 +132,9 @@ def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello, lock_
         world.crash("pull.fetched")
         if not fetched:
             return moved
+        if now.tick and fetched[0][0].n > now.tick + 1 and not relay.knows(now.tick, now.token):
+            _start_over(db)  # the relay has purged what lies between since it was asked
+            return moved + 1
         if any(head.plan_version > now.plan_version for head, _ in fetched):
             moved, targets = moved + _take_plan(db, relay, world), None
             _refuse_to_guess(state.load(db).plan_version, [head for head, _ in fetched])

@@ -1,7 +1,7 @@
 -- relay.purge(before_n, snapshots_before, uploads_before, rows_max): removes ticks below a number with all that belongs to
--- them, snapshots that a newer one replaced before a time, and uploads that central took before a time. The newest upload of
--- a branch and its newest ack stay, whatever their age: they say where it stands. Returns how many rows went, at most about
--- rows_max of each kind; 0 when there is nothing left to remove.
+-- them, snapshots that a newer one replaced before a time, and uploads that central took before a time, or that were never
+-- whole. The newest upload of a branch and its newest ack stay, whatever their age: they say where it stands. Returns how
+-- many rows went, at most about rows_max of each kind; 0 when there is nothing left to remove.
 CREATE OR REPLACE FUNCTION relay.purge(before_n bigint, snapshots_before timestamptz, uploads_before timestamptz, rows_max integer)
 RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -11,10 +11,11 @@ DECLARE
     found bigint;
 BEGIN
     PERFORM relay.caller('central');
-    -- ticks go last: while one is there, all of it is
+    -- ticks go first, the oldest before the others: while one is there, all of it and of those after it is
     DELETE FROM relay.tick t WHERE t.n IN (SELECT x.n FROM relay.tick x WHERE x.n < before_n ORDER BY x.n LIMIT rows_max);
     GET DIAGNOSTICS found = ROW_COUNT;
     gone := gone + found;
+    before_n := least(before_n, (SELECT min(t.n) FROM relay.tick t));
     DELETE FROM relay.subscription s WHERE s.until < before_n;
     DELETE FROM relay.payload p WHERE (p.stream, p.n, p.kind, p.part) IN (
         SELECT x.stream, x.n, x.kind, x.part FROM relay.payload x WHERE x.n < before_n ORDER BY x.n LIMIT rows_max);
@@ -41,6 +42,14 @@ BEGIN
         SELECT x.node, x.id FROM relay.upload x
          WHERE x.taken_at < uploads_before
            AND x.uid <> (SELECT y.uid FROM relay.upload y WHERE y.node = x.node AND y.last ORDER BY y.id DESC LIMIT 1)
+         LIMIT rows_max);
+    GET DIAGNOSTICS found = ROW_COUNT;
+    gone := gone + found;
+    -- parts of a group of which the rest never came: the till has sent all of it again, under another number
+    DELETE FROM relay.upload u WHERE (u.node, u.id) IN (
+        SELECT x.node, x.id FROM relay.upload x
+         WHERE x.taken_at IS NULL AND x.at < uploads_before
+           AND NOT EXISTS (SELECT FROM relay.upload y WHERE y.node = x.node AND y.uid = x.uid AND y.last)
          LIMIT rows_max);
     GET DIAGNOSTICS found = ROW_COUNT;
     RETURN gone + found;
