@@ -37,7 +37,8 @@ def announce(conn: psycopg.Connection, relay: CentralRelay, plan: Plan, relay_pl
         relay.put_plan(plan.version, plans.encode(plan.for_tills()).decode())
     with conn.cursor(row_factory=dict_row) as cursor:
         waiting = cursor.execute(assets.query("central.unannounced"), {"all": everything}).fetchall()
-    for row in waiting:
-        relay.put_subscription(row["node"], list(zip(row["streams"], row["channels"], strict=True)))
     if waiting:
+        with relay.transaction(), relay.pipeline():
+            for row in waiting:
+                relay.put_subscription(row["node"], list(zip(row["streams"], row["channels"], strict=True)))
         conn.execute(assets.query("central.announced"), {"nodes": [row["node"] for row in waiting]})

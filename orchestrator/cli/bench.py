@@ -77,6 +77,19 @@ def locks(rows: Rows = 100_000, rounds: Rounds = 5, json: Json = False) -> None:
 
 
 @bench_app.command()
+def chain(
+    rows: Annotated[int, typer.Option(min=1, max=100_000, help="How many prices change.")] = 10_000, json: Json = False
+) -> None:
+    """What 100, 1 000 and 10 000 tills cost head office and the relay: first load, changed prices, a store that moves.
+
+    Examples:
+
+        tillsync bench chain --json
+    """
+    _measure("chain", json, rows=rows)
+
+
+@bench_app.command()
 def memory(rows: Rows = 100_000, json: Json = False) -> None:
     """The most that each agent's process holds while so many rows go down and so many come up.
 

@@ -200,7 +200,7 @@ class CentralRelay(_Relay):
 
     def put_subscription(self, node: str, streams: Sequence[tuple[int, str]]) -> None:
         """Set the streams (with their channels) of a node; what is not named is taken away."""
-        self._value("put_subscription", node=node, streams=[s for s, _ in streams], channels=[c for _, c in streams])
+        self._call("put_subscription", node=node, streams=[s for s, _ in streams], channels=[c for _, c in streams])
 
     def put_account(self, node: str, role: str, password: str) -> None:
         """Make or renew a branch's login. The password leaves this process only as a SCRAM verifier."""

@@ -306,7 +306,8 @@ SELECT {columns} FROM tillsync.{log} l
 -- filters used other parameters
 SELECT s.stream {parameters} FROM tillsync.stream s
  WHERE s.channel = {channel} AND {scope}
-   AND ARRAY(SELECT k FROM jsonb_object_keys(s.params) k ORDER BY k COLLATE "C") = {names}::text[]
+   AND CASE WHEN ARRAY(SELECT k FROM jsonb_object_keys(s.params) k ORDER BY k COLLATE "C") = {names}::text[]
+            THEN true ELSE false END
 
 -- name: own_candidates
 -- {delta}: rows that changed themselves; an echo request alone does not count as a change
@@ -320,7 +321,8 @@ SELECT DISTINCT {row_key}, false AS own FROM streams s, {table} r, {reach_from} 
 -- after a truncation, and for a snapshot: every row there is, and every row that a stream holds
 SELECT {key}, {own}::boolean AS own FROM {table}
 UNION ALL
-SELECT {key}, {own}::boolean AS own FROM tillsync.{hold} WHERE left_tick IS NULL AND stream IN (SELECT stream FROM streams)
+SELECT {key}, {own}::boolean AS own FROM tillsync.{hold}
+ WHERE left_tick IS NULL AND (stream IN (SELECT stream FROM streams)) IS TRUE
 
 -- name: with_candidate
 -- the streams that a statement is about and the rows that it looks at, out of the ticks ({deltas}) of the logs
@@ -358,7 +360,9 @@ CROSS JOIN LATERAL (SELECT * FROM {table} r WHERE {row_is_candidate} OFFSET 0) r
 -- name: route
 -- One table of one channel for all its streams at once: which candidates are in which stream's filter now, and which the
 -- ledger holds. Brings the ledger up to tick n and returns parts: what is put, and the keys of what is cut.
--- A row that a stream never held and does not get is not mentioned to it.
+-- A row that a stream never held and does not get is not mentioned to it. The ledger is always looked up by the key: one
+-- that was just filled is not analyzed, and was seen to be read through once for every stream. IS TRUE and CASE keep the
+-- planner from joining and guessing where there is nothing to be guessed.
 WITH {with_candidate},
 verdict AS MATERIALIZED (
     SELECT stream, {key}, bool_or(own) AS own, bool_or(inside) AS inside, bool_or(held) AS held, max(doc) AS doc
@@ -367,12 +371,15 @@ verdict AS MATERIALIZED (
              WHERE {predicate}
             UNION ALL
             SELECT h.stream, {hold_key}, c.own, false, true, NULL
-              FROM candidate c JOIN tillsync.{hold} h ON {hold_is_candidate} JOIN streams s ON s.stream = h.stream
-             WHERE h.left_tick IS NULL) v
+              FROM candidate c
+             CROSS JOIN LATERAL (SELECT * FROM tillsync.{hold} h WHERE {hold_is_candidate} AND h.left_tick IS NULL OFFSET 0) h
+             WHERE (h.stream IN (SELECT stream FROM streams)) IS TRUE) v
      GROUP BY stream, {key}),
 gone AS (
-    UPDATE tillsync.{hold} h SET left_tick = {n} FROM verdict v
-     WHERE v.held AND NOT v.inside AND h.stream = v.stream AND {hold_is_verdict} AND h.left_tick IS NULL),
+    UPDATE tillsync.{hold} SET left_tick = {n}
+     WHERE ctid = ANY (ARRAY(
+        SELECT (SELECT h.ctid FROM tillsync.{hold} h WHERE {hold_is_verdict} AND h.stream = v.stream AND h.left_tick IS NULL)
+          FROM verdict v WHERE v.held AND NOT v.inside))),
 entered AS (
     INSERT INTO tillsync.{hold} (stream, {key}, entered_tick)
     SELECT stream, {key}, {n} FROM verdict WHERE inside AND NOT held)

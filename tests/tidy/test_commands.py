@@ -28,7 +28,7 @@ READS = {
         "demo",
         "explain",
     ),
-    *(f"bench {what}" for what in ("down", "up", "capture", "latency", "locks", "memory")),
+    *(f"bench {what}" for what in ("down", "up", "capture", "latency", "locks", "chain", "memory")),
     "reload",
 }
 WRITES = {
