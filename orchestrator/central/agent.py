@@ -70,6 +70,7 @@ class CentralAgent:
         self._relay = connect_central(postgres.conninfo(settings.relay))
         self._central: _Central | None = None
         self._given_up: frozenset[str] = frozenset()
+        self._is_mended = False  # what was parked for a table's shape may go in now
 
     def round(self) -> Report:
         """Collect and publish once. Neither stops the other; the first error of the two is raised at the end."""
@@ -145,12 +146,16 @@ class CentralAgent:
         except PersonMustDecide:
             self._given_up = digests  # said once, and not tried again before something changes
             raise
+        self._is_mended = True
         self._disconnect()
         self._central = self._connect()
         return self._central
 
     def _collect(self, central: _Central) -> collect.Collected:
-        return collect.collect(central.conn, self._relay, central.prepared.plan, self._world)
+        plan, mended = central.prepared.plan, self._is_mended
+        done = collect.collect(central.conn, self._relay, plan, self._world, retry_all=mended)
+        self._is_mended = False
+        return done
 
     def _publish(self, central: _Central) -> Tick | None:
         plan, announced = central.prepared.plan, self._relay.head().plan_version

@@ -206,15 +206,17 @@ class Collector:
         return row
 
 
-def collect(conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World) -> Collected:
-    """Every complete group that waits in the relay is merged; parked changes that are due are tried again.
+def collect(
+    conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World, *, retry_all: bool = False
+) -> Collected:
+    """Every complete group that waits in the relay is merged; parked changes that are due, or all, are tried again.
 
     `conn` is a connection to central in autocommit mode; each group is one transaction. Raises TillsyncError for what
     is nobody's row: a login, a right, a disk, a table that is gone. Nothing is parked then.
     """
     done = Collector(conn, relay, plan, world).run()
     with translated(place_of(conn.info.dsn)):
-        released = parked.retry(conn, plan)
+        released = parked.retry(conn, plan, force=retry_all)
     return replace(done, moved=done.moved + released, merged=done.merged + released)
 
 
