@@ -12,7 +12,7 @@ import apsw
 from orchestrator.core.changes import ORIGIN
 from orchestrator.core.world import World
 from orchestrator.relay.messages import TickHead
-from orchestrator.till import extras, held, known, notices, orphans, state, waiting
+from orchestrator.till import adopting, extras, held, known, notices, orphans, state, waiting
 from orchestrator.till.changelog import has, settled
 from orchestrator.till.database import make_temp, rows
 from orchestrator.till.known import Memory
@@ -42,6 +42,10 @@ class _Run:
     moved: int = 0
     remembered: dict[str, list[Sequence[Any]] | None] = field(default_factory=dict)
 
+    def look_again(self) -> None:
+        """There are new own changes, or another ack."""
+        self.pending = Pending(self.db, state.load(self.db).ack)
+
     def remember(self, target: Target, keys: Sequence[Sequence[Any]] | None) -> None:
         """Notes rows of a table (None: all of them) whose memory is to be brought up to date at the end."""
         noted = self.remembered.setdefault(target.table.name, [])
@@ -70,7 +74,7 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
             for tick in ticks:
                 before, now = now, take_ack(db, now, tick.head)
                 if held.take(db, tick.news, tick.head.n, run.at) or before.ack != now.ack:
-                    run.pending = Pending(db, now.ack)
+                    run.look_again()
                 _apply_tick(run, targets, tick)
                 world.crash("apply.tick")
             _try_again(run, targets, ticks[0].head.n, ticks[-1].head.n)
@@ -145,6 +149,9 @@ def _switch(run: _Run, moved: Sequence[tuple[int, int]], tick: int) -> None:
 def _apply_staged(run: _Run, staged: Staged, tick: int) -> None:
     """As `_apply_table`, set by set. Raises NeedsCare where something came into the way after the comparison."""
     db, target = run.db, staged.target
+    if staged.loads & run.never and adopting.own_values_win(target):
+        staged.enter_own()
+        run.look_again()
     name, pending = target.table.name, run.pending.of(target)
     if name in run.waiting and staged.loads:
         waiting.forget_all(db, target)
@@ -174,7 +181,9 @@ def _apply_staged(run: _Run, staged: Staged, tick: int) -> None:
 
 def _apply_table(run: _Run, target: Target, snapshot: list[Piece], changes: list[Piece], tick: int) -> None:
     """One table in one tick: first what goes, then what comes, so that a value handed on is free."""
-    db, pending = run.db, run.pending.of(target)
+    db = run.db
+    _adopt(run, target, snapshot)
+    pending = run.pending.of(target)
     is_noticed = target.table.notice is not None and _notice(run, target, snapshot, changes)
     if target.table.name in run.waiting:
         for piece in changes:
@@ -195,13 +204,18 @@ def _apply_table(run: _Run, target: Target, snapshot: list[Piece], changes: list
         waiting.add_unfit(db, piece.layout, piece.unfit, tick, run.at)
         if target.till.foreign_keys:
             run.touched.put(target, [[row[p] for p in piece.layout.key_places] for row in arrived])
-    if target.table.name in run.memories:
-        for piece in () if snapshot else changes:
-            run.remember(target, piece.keys())
-        if snapshot:
-            run.remember(target, None)
+    for piece in (*snapshot, *changes) if target.table.name in run.memories else ():
+        run.remember(target, None if snapshot else piece.keys())
     if is_noticed:
         notices.collect(db, target, tick, run.at)
+
+
+def _adopt(run: _Run, target: Target, snapshot: list[Piece]) -> None:
+    """At a first load: where the branch wins, the rows that it has stand."""
+    if run.never & {piece.stream for piece in snapshot} and adopting.own_values_win(target):
+        for piece in snapshot:
+            adopting.enter(run.db, piece.layout, piece.puts())
+        run.look_again()
 
 
 def _notice(run: _Run, target: Target, snapshot: list[Piece], changes: list[Piece]) -> bool:

@@ -17,6 +17,7 @@ import apsw
 from orchestrator import assets
 from orchestrator.core.values import quote_sqlite as q
 from orchestrator.errors import TillsyncError
+from orchestrator.till import adopting
 from orchestrator.till.catalog import UniqueRule
 from orchestrator.till.database import rows, value
 from orchestrator.till.parts import Piece, Unfit
@@ -126,6 +127,10 @@ class Staged:
         key = [f"b.k{i}" for i in self._key_numbers]
         cut = f"SELECT {', '.join(key)} FROM {self._cut} AS b WHERE 1{self.target.unless_pending(key, pending)}"
         return f"({', '.join(self.target.quoted_key)}) IN ({cut})"
+
+    def enter_own(self) -> None:
+        """Enters the till's rows that differ as its own changes."""
+        adopting.enter_staged(self._db, self.layout, self._put)
 
     def apply_cuts(self, *, pending: bool) -> None:
         if self.cuts:

@@ -23,6 +23,12 @@ DELETE FROM $table WHERE NOT EXISTS (SELECT 1 FROM temp.$members AS m WHERE $is_
 -- Parameters: central's table, tick, at.
 INSERT INTO tillsync_extra (central, statement, tick, at) SELECT ?1, $statement, ?2, ?3 FROM $table WHERE $condition
 
+-- name: adopt
+-- A till's own values over head office's, as a change of them.
+INSERT INTO tillsync_changelog (nonce, tab, op, at, $log_old, $log_new)
+SELECT random(), $shape, 'U', CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), $old, $new
+  FROM $source WHERE $is_key AND ($differs)
+
 -- name: pending
 -- Keys with own changes after the ack, from one kind of image (o or n) of one shape. Parameters: ack's seq, shape.
 INSERT OR IGNORE INTO temp.$pending SELECT $images FROM main.tillsync_changelog

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
+from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, UsageError
 from orchestrator.relay import client
 from orchestrator.service import office as offices
@@ -142,6 +144,37 @@ def test_a_till_with_data_is_adopted(shop: Shop, inline_bytes: int, monkeypatch:
     assert one.sql("SELECT id, code, name, price FROM item WHERE id = 77") == [(77, "own", "it's own", 7.5)]
     (report,) = shop.relay.reports()
     assert report["body"]["extra"] == 2
+
+
+@pytest.mark.parametrize("inline_bytes", [0, client.INLINE_BYTES_MAX])
+@pytest.mark.parametrize("policy", ["branch_wins", "central_wins"])
+def test_a_difference_at_a_first_load_is_decided_by_policy(
+    database: Callable[..., str],
+    world: World,
+    tmp_path: Path,
+    policy: str,
+    inline_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "INLINE_BYTES_MAX", inline_bytes)
+    channels = [{"name": "contacts", "direction": "both", "table": [{"name": "contact", "policy": policy}]}]
+    shop = Shop(database, world, tmp_path, channels=channels)
+    try:
+        shop.sql("INSERT INTO contact VALUES ('a', '1', 'Ann', NULL, 'Nitra'), ('b', '2', 'Bea', NULL, NULL)")
+        shop.till_tables = (
+            TILL + "INSERT INTO contact VALUES ('a', '1', 'Anna', NULL, 'Nitra'), ('b', '2', 'Bea', NULL, NULL);"
+        )
+        one = shop.till("T1", "B1")
+        shop.settle()
+        name = "Anna" if policy == "branch_wins" else "Ann"
+        for rows in (
+            one.sql("SELECT id, name FROM contact ORDER BY 1"),
+            shop.sql("SELECT id, name FROM contact ORDER BY 1"),
+        ):
+            assert rows == [("a", name), ("b", "Bea")]
+        assert shop.sql("SELECT count(*) FROM tillsync.conflict") == [(0,)]
+    finally:
+        shop.close()
 
 
 def rows_of(file: Path) -> dict[str, list[Any]]:
