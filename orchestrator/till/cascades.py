@@ -1,9 +1,9 @@
 """Puts entries of the changelog in the order of what happened, where SQLite wrote an effect before its cause.
 
-A change of a row runs the actions of the foreign keys that refer to it, and the triggers of the rows these touch, before
-the row's own AFTER trigger. Where such an effect reaches the table again (a row that refers to itself, a trigger that
-writes back), the log has the second change of a row before the first. The rows as they are now tell: walking backwards
-from them, every entry must have left its row as it is found. One that did not is put off until it has.
+A change of a row runs the actions of the foreign keys that refer to it, and the triggers of the rows these touch,
+before the row's own AFTER trigger. Where such an effect reaches the table again (a row that refers to itself, a trigger
+that writes back), the log has the second change of a row before the first. The rows as they are now tell: walking
+backwards from them, every entry must have left its row as it is found. One that did not is put off until it has.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Entry:
     """One entry. The keys are parts of the images, and None where there is no image or a part is NULL."""
 
     seq: int
+    shape: int
     op: str
     old: Image | None
     new: Image | None
@@ -93,7 +94,7 @@ def _order_table(db: apsw.Connection, since: int, of_table: list[StoredShape]) -
     if not set(key) <= there:
         return 0
     places = [columns.index(k) for k in key]
-    walk = _Walk(_Table(db, till, columns, key))
+    walk = _Walk(_Table(db, till.till, of_table, columns, key))
     found = (_entries(db, since, stored, columns, places) for stored in of_table)
     for entry in merge(*found, key=lambda e: -e.seq):
         walk.meet(entry)
@@ -109,24 +110,28 @@ def _entries(
     for seq, op, *values in rows(db, _sql("entries", images=images, shape=str(stored.id)), (since,)):
         old = None if op == "I" else _image(values[: len(columns)])
         new = _image(values[len(columns) :]) if op in "IU" else None
-        yield Entry(seq, op, old, new, _key(old, key), _key(new, key))
+        yield Entry(seq, stored.id, op, old, new, _key(old, key), _key(new, key))
 
 
 class _Table:
     """The rows as they are now."""
 
-    def __init__(self, db: apsw.Connection, stored: StoredShape, columns: list[str], key: list[str]) -> None:
+    def __init__(
+        self, db: apsw.Connection, till: str, of_table: list[StoredShape], columns: list[str], key: list[str]
+    ) -> None:
         self.db = db
-        place = {n.lower(): p for p, n in enumerate(stored.till_columns, 1)}
         images = ", ".join(_exact(f"t.{q(c)}") for c in columns)
-        self.lookup = {}
-        for image in "on":
-            pairs = [(f"t.{q(k)}", f"m.{image}{place[k]}") for k in key]
-            same = " AND ".join(f"{here} IS {was} AND {here} IS {was} COLLATE BINARY" for here, was in pairs)
-            self.lookup[image] = _sql("row", images=images, table=q(stored.till), same=same)
+        self.lookup: dict[tuple[int, str], str] = {}
+        for stored in of_table:
+            place = {n.lower(): p for p, n in enumerate(stored.till_columns, 1)}
+            for image in "on":
+                pairs = [(f"t.{q(k)}", f"m.{image}{place[k]}") for k in key]
+                same = " AND ".join(f"{here} IS {was} AND {here} IS {was} COLLATE BINARY" for here, was in pairs)
+                self.lookup[stored.id, image] = _sql("row", images=images, table=q(till), same=same)
 
-    def row(self, seq: int, image: str) -> Image | None:
-        found = self.db.execute(self.lookup[image], (seq,)).fetchone()
+    def row(self, entry: Entry, image: str) -> Image | None:
+        """The row that has the key of an entry's image."""
+        found = self.db.execute(self.lookup[entry.shape, image], (entry.seq,)).fetchone()
         return None if found is None else _image(found)
 
 
@@ -158,7 +163,7 @@ class _Walk:
         key = entry.new_key if image == "n" else entry.old_key
         assert key is not None
         if key not in self.state:
-            self.state[key] = self.table.row(entry.seq, image)
+            self.state[key] = self.table.row(entry, image)
         return self.state[key]
 
     def _undo(self, entry: Entry) -> None:

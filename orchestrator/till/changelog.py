@@ -9,9 +9,8 @@ from typing import Any
 import apsw
 
 from orchestrator.core.changes import ORIGIN, Change, Position, Row
-from orchestrator.till import drift, shapes
+from orchestrator.till import drift, marks, shapes
 from orchestrator.till.database import rows, transaction, value
-from orchestrator.till.marks import resolve_marks
 
 KEEP_ENTRIES = 10_000
 """Answered entries that stay, for a central or relay that comes back from a backup and asks again."""
@@ -23,14 +22,15 @@ PURGE_ENTRIES = 5_000
 @contextmanager
 def settled(db: apsw.Connection) -> Iterator[None]:
     """The agent's one kind of write transaction. Before anything else, triggers are put right where the file's schema
-    changed, and marks become deletes or vanish.
+    changed, entries come in order, and marks become deletes or vanish.
 
     So marks are found only behind everything an agent has seen, and no row is removed uncaptured over an open mark.
     """
     with transaction(db):
         drift.settle(db)
-        resolve_marks(db)
+        marks.resolve_marks(db)
         yield
+        marks.note(db)
 
 
 def last(db: apsw.Connection) -> Position | None:

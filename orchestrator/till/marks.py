@@ -17,18 +17,29 @@ import apsw
 from orchestrator.core.changes import Row
 from orchestrator.core.values import quote_sqlite as q
 from orchestrator.till import shapes
-from orchestrator.till.database import rows
+from orchestrator.till.cascades import settle_order
+from orchestrator.till.database import rows, value
 
 Entry = tuple[int, str, Row, Row]
 """seq, op, old key, new key."""
 
+_BEFORE_MARKS = "coalesce(min(CASE op WHEN 'M' THEN seq END) - 1, max(seq), 0)"
+
 
 def resolve_marks(db: apsw.Connection) -> int:
-    """Settles every open mark; the caller is in a write transaction. Returns how many became deletes."""
-    first = dict(rows(db, "SELECT tab, min(seq) FROM tillsync_changelog WHERE op = 'M' GROUP BY tab"))
-    if not first:
+    """Settles every open mark; the caller is in a write transaction. Returns how many became deletes.
+
+    What follows a mark is only told by entries in the order of what happened, so that is seen to first.
+    """
+    since = _noted(db)
+    if since is None:  # what has no mark may have been sent
+        since = int(value(db, f"SELECT {_BEFORE_MARKS} FROM tillsync_changelog"))
+    if not rows(db, "SELECT 1 FROM tillsync_changelog WHERE seq > ? LIMIT 1", (since,)):
         return 0
     known = shapes.load(db)
+    settle_order(db, since, known)
+    found = "SELECT tab, min(seq) FROM tillsync_changelog WHERE op = 'M' AND seq > ? GROUP BY tab"
+    first = dict(rows(db, found, (since,)))
     tables = {known[tab].shape.table for tab in first}
     deletes = 0
     for table in sorted(tables):
@@ -36,6 +47,21 @@ def resolve_marks(db: apsw.Connection) -> int:
         since = min(first[s.id] for s in of_table if s.id in first)
         deletes += _resolve_table(db, of_table, since)
     return deletes
+
+
+def note(db: apsw.Connection) -> None:
+    """All that is in the changelog is settled: the end of a write transaction that began with it."""
+    newest = value(db, "SELECT coalesce(max(seq), 0) FROM tillsync_changelog")
+    if _noted(db) not in (None, newest):
+        db.execute("UPDATE tillsync_settled SET seq = ?", (newest,))
+
+
+def _noted(db: apsw.Connection) -> int | None:
+    """Up to where the changelog is settled; None where a version installed it that did not note that."""
+    try:
+        return int(value(db, "SELECT seq FROM tillsync_settled"))
+    except apsw.SQLError:
+        return None
 
 
 def _resolve_table(db: apsw.Connection, of_table: list[shapes.StoredShape], since: int) -> int:

@@ -39,7 +39,16 @@ CREATE TABLE IF NOT EXISTS tillsync_changelog (
     op    TEXT NOT NULL,
     at    INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS tillsync_changelog_mark ON tillsync_changelog (seq) WHERE op = 'M';
+-- Earlier versions had an index of the marks, which each write of the application's paid for.
+DROP INDEX IF EXISTS tillsync_changelog_mark;
+
+-- One row: up to where the agent has put the changelog in order and its marks are settled. No mark is older.
+CREATE TABLE IF NOT EXISTS tillsync_settled (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    seq INTEGER NOT NULL
+);
+INSERT OR IGNORE INTO tillsync_settled
+SELECT 1, coalesce(min(CASE op WHEN 'M' THEN seq END) - 1, max(seq), 0) FROM tillsync_changelog;
 
 -- What the images of a changelog entry are (changelog.tab = shape.id). A shape never changes: other columns, other id.
 -- central, columns and key are central's names, till and till_columns the till's; lists are JSON arrays.
