@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -51,7 +52,7 @@ def test_publishing_goes_on_while_collecting_fails(
     agent.round()
     before = chain.relay.head().n
 
-    def fails(*_: object) -> None:
+    def fails(*_: object, **__: object) -> None:
         raise TillsyncError("TS-399", "no room for merging")
 
     monkeypatch.setattr(collect, "collect", fails)
@@ -72,8 +73,8 @@ def test_collecting_goes_on_while_publishing_fails(
     monkeypatch.setattr(Publisher, "publish", fails)
     whole = collect.collect
 
-    def noted(*given: object) -> object:
-        collected.append(whole(*given))  # type: ignore[arg-type]
+    def noted(*given: Any, **options: Any) -> object:
+        collected.append(whole(*given, **options))
         return collected[-1]
 
     monkeypatch.setattr(collect, "collect", noted)
