@@ -38,8 +38,8 @@ def triggers(table: Table, till: TillTable, shape: int) -> list[Trigger]:
     }
     key = tuple(c.till for c in table.till_key)
     return [
-        _make("before_insert", {**values, "marks": _marks(till, values, other="")}),
-        _make("before_update", {**values, "marks": _marks(till, values, _not_itself(key)), "differs": _moves(till)}),
+        _make("before_insert", {**values, **_marks(till, values, other="")}),
+        _make("before_update", {**values, **_marks(till, values, _not_itself(key)), "differs": _moves(till)}),
         _make("after_insert", values),
         _make("after_update", values),
         _make("after_delete", values),
@@ -68,11 +68,12 @@ def _differs(name: str) -> str:
     return f"{old} IS NOT {new} COLLATE BINARY OR typeof({old}) <> typeof({new})"
 
 
-def _marks(till: TillTable, values: dict[str, str], other: str) -> str:
-    """One statement for each unique rule; a partial rule is taken as if it held for all rows."""
-    return "\n".join(
-        _fill("mark", {**values, "matches": _matches(rule, till), "other": other}).rstrip() for rule in till.unique
-    )
+def _marks(till: TillTable, values: dict[str, str], other: str) -> dict[str, str]:
+    """One statement for each unique rule, and whether any finds a row. A partial rule is taken to hold for all."""
+    rules = [_matches(rule, till) for rule in till.unique]
+    found = " OR ".join(f"EXISTS (SELECT 1 FROM {values['table']} AS held WHERE {matches}{other})" for matches in rules)
+    marks = "\n".join(_fill("mark", {**values, "matches": matches, "other": other}).rstrip() for matches in rules)
+    return {"marks": marks, "is_held": found}
 
 
 def _matches(rule: UniqueRule, till: TillTable) -> str:
