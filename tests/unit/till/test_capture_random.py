@@ -376,3 +376,12 @@ def test_a_trigger_that_writes_back_is_logged_after_what_set_it_off() -> None:
     images = captured_images(KINDS["written back"].sql, ("id", "v", "n"), work)
     assert images[2:4] == [((1, 0, 0), (2, 0, 0)), ((2, 0, 0), (2, 0, 7))]
     assert images[4:] == [((3, 0, 0), None), (None, (3, 0, 0))]
+
+
+def test_a_row_in_the_way_by_any_one_rule_is_seen() -> None:
+    sql = "CREATE TABLE t (id INTEGER PRIMARY KEY, u UNIQUE, w UNIQUE)"
+    made = "INSERT INTO t VALUES (1, 'a', 'a'), (2, 'b', 'b'), (3, 'c', 'c'), (4, 'd', 'd'), (5, 'e', 'e');"
+    replaced = "REPLACE INTO t VALUES (1, 'x', 'x'), (8, 'b', 'y'), (9, 'z', 'c');"
+    moved = "UPDATE OR REPLACE t SET u = 'd' WHERE id = 8; UPDATE OR REPLACE t SET w = 'e' WHERE id = 9"
+    images = captured_images(sql, ("id", "u", "w"), made + replaced + moved)
+    assert [old[0] for old, new in images if new is None] == [1, 2, 3, 4, 5]
