@@ -28,7 +28,7 @@ from tests.integration import filter_grammar as grammar
 from tests.integration.central.chain import Mirror
 from tests.integration.filter_grammar import PARAMETERS, RandomTable
 
-TICKS = int(os.environ.get("TILLSYNC_TICKS", "400"))
+TICKS = int(os.environ.get("TILLSYNC_TICKS", "240"))
 WORLDS = 4
 NODES = ("T1", "T2", "T3")
 PLAN_EVERY, PARAMETERS_EVERY = 12, 9

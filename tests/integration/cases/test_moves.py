@@ -17,7 +17,7 @@ from orchestrator.relay import client
 from orchestrator.service import office as offices
 from tests.integration.cases.shop import Died, Shop, Till, dying_at
 
-SEQUENCES = int(os.environ.get("TILLSYNC_MOVE_SEQUENCES", "12"))
+SEQUENCES = int(os.environ.get("TILLSYNC_MOVE_SEQUENCES", "6"))
 MINE = "SELECT id, price FROM item ORDER BY id"
 WANTED = "SELECT i.id, i.price FROM item i JOIN branch_item b ON b.item_id = i.id WHERE b.branch_id = %s ORDER BY 1"
 POINTS = ["publish.routed", "publish.intent", "publish.relay"]

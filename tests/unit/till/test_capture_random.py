@@ -304,6 +304,9 @@ def test_the_application_sees_no_difference_and_the_changelog_tells_all(name: st
                 if failed and here.error == there.error and "datatype mismatch" in str(here.error):
                     parted = True  # where no trigger is, older versions leave half of such a statement done
                     break
+                if "FOREIGN KEY" in str(here.error) and bare.run("PRAGMA foreign_key_check"):
+                    parted = True  # where no trigger is, a REPLACE of a row that refers to itself may break its own key
+                    break
                 assert here._replace(rowid=0) == there._replace(rowid=0), sql
                 assert failed or here.rowid == there.rowid, sql
             for app in (captured, bare):
