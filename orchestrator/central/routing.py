@@ -23,11 +23,14 @@ Again = Literal["none", "changed", "all"]
 
 @dataclass(frozen=True)
 class Statement:
-    """A routing statement in one piece, and in two for many candidates: laid down and analyzed, then routed."""
+    """A routing statement in one piece, and in two for many candidates: laid down and analyzed, then routed, with the
+    ledger `hold` looked up for each or read through (scanned)."""
 
     at_once: sql.Composed
     lay_down: sql.Composed
     measured: sql.Composed
+    scanned: sql.Composed
+    hold: str
 
 
 @dataclass(frozen=True)
@@ -155,11 +158,15 @@ class Route:
             "part_rows": part_rows,
             "n": n,
         }
-        looked_up, joined = (query(n).format(**parts) for n in ("look_up_rows", "join_rows"))
+        rows, lines = query("look_up_rows").format(**parts), query("look_up_lines").format(**parts)
+        joined, scanned = query("join_rows").format(**parts), query("scan_lines").format(**parts)
+        route = query("route")
         return Statement(
-            at_once=query("route").format(**parts, with_rows=looked_up, with_candidate=with_candidate),
+            at_once=route.format(**parts, with_rows=rows, with_lines=lines, with_candidate=with_candidate),
             lay_down=query("lay_down_candidates").format(with_candidate=with_candidate),
-            measured=query("route").format(**parts, with_rows=joined, with_candidate=measured),
+            measured=route.format(**parts, with_rows=joined, with_lines=lines, with_candidate=measured),
+            scanned=route.format(**parts, with_rows=joined, with_lines=scanned, with_candidate=measured),
+            hold=f"tillsync.{sql.Identifier(self.captured.hold or '').as_string()}",
         )
 
     def _streams(self, scope: sql.Composable) -> sql.Composed:

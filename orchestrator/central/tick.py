@@ -168,9 +168,11 @@ class TickMaker:
         if not many:
             yield statement.at_once
             return
-        self._conn.execute(statement.lay_down)
+        candidates = self._conn.execute(statement.lay_down).rowcount
         self._conn.execute(assets.query("central.measure_candidates"))
-        yield statement.measured
+        given = {"candidates": candidates, "hold": statement.hold}
+        is_scanned = self._conn.execute(assets.query("central.is_scanned"), given).fetchone() == (True,)
+        yield statement.scanned if is_scanned else statement.measured
         self._conn.execute(assets.query("central.forget_candidates"))
 
     def _collect_move(self, tick: Tick, table: Table, statement: sql.Composed, nodes: Iterable[str]) -> None:

@@ -55,7 +55,8 @@ class Staged:
         )
 
     def add(self, piece: Piece) -> None:
-        """Lays out a part. Raises TS-530 where a tick's parts of one table have different columns."""
+        """Lays out a part, row by row compared with the till's. Raises TS-530 where a tick's parts of one table have
+        different columns."""
         if piece.layout.names != self.layout.names:
             name = self.target.table.name
             raise TillsyncError("TS-530", f"a tick brings {name} in two shapes", hint="look at head office's log")
@@ -65,7 +66,13 @@ class Staged:
         self.unfit += piece.unfit
         places = range(1, len(self.layout.names) + 1)
         with self._db:
-            sql = self._sql("put", names=self._list("c{}", places), bound=self._list("?{}", places))
+            sql = self._sql(
+                "put",
+                names=self._list("c{}", places),
+                bound=self._list("?{}", places),
+                differences=self._differences(),
+                held_is_bound=self.target.is_key("held.", self.layout.key_values),
+            )
             self._db.executemany(sql, arrived)
             self._db.executemany(self._sql("cut", bound=self._list("?{}", self._key_numbers)), gone)
             if piece.kind == "move":  # it follows what came before, which may have said otherwise
@@ -75,11 +82,10 @@ class Staged:
                 )
 
     def compare(self) -> None:
-        """Finds what differs from the till's rows; what is the same already is left out."""
+        """Finds what goes and what needs care; what is the same already is left out."""
         # Each statement is a transaction of its own: without a WAL the application cannot commit while one reads.
         if self.loads:
             self._run("strangers")
-        self._run("compare", differences=self._differences())
         self._run("drop_same")
         masks = [m for (m,) in rows(self._db, f"SELECT DISTINCT changed FROM {self._put} WHERE changed")]
         bits = reduce(or_, masks, 0)
@@ -245,8 +251,8 @@ class Staged:
         )
 
     def _differences(self) -> str:
-        """One bit for each column that differs."""
-        places = [(n, f"held.{q(n)}", f"s.c{self.layout.names.index(n) + 1}") for n in self.layout.written]
+        """One bit for each column in which the till's row differs from the one that is bound."""
+        places = [(n, f"held.{q(n)}", f"?{self.layout.names.index(n) + 1}") for n in self.layout.written]
         terms = [f"({self.layout.differs(n, here, there)}) * {self._bit(n)}" for n, here, there in places]
         return " | ".join(terms) or "0"
 

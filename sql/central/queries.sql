@@ -357,12 +357,23 @@ JOIN {table} r ON {row_is_candidate}
 -- else. Without the fence it was seen to go by the first column of a key, through every price of a list for every price
 CROSS JOIN LATERAL (SELECT * FROM {table} r WHERE {row_is_candidate} OFFSET 0) r
 
+-- name: look_up_lines
+-- the ledger's lines of candidates, each by its key: one that was just filled is not analyzed, and was seen to be read
+-- through once for every stream
+CROSS JOIN LATERAL (SELECT * FROM tillsync.{hold} h WHERE {hold_is_candidate} AND h.left_tick IS NULL OFFSET 0) h
+
+-- name: scan_lines
+-- the same where the candidates are about as many as the ledger's lines: it is read through once
+JOIN (SELECT * FROM tillsync.{hold} h WHERE h.left_tick IS NULL OFFSET 0) h ON {hold_is_candidate}
+
+-- name: is_scanned
+SELECT %(candidates)s > pg_relation_size(%(hold)s::regclass) / 400 AS is_scanned
+
 -- name: route
 -- One table of one channel for all its streams at once: which candidates are in which stream's filter now, and which the
 -- ledger holds. Brings the ledger up to tick n and returns parts: what is put, and the keys of what is cut.
--- A row that a stream never held and does not get is not mentioned to it. The ledger is always looked up by the key: one
--- that was just filled is not analyzed, and was seen to be read through once for every stream. IS TRUE and CASE keep the
--- planner from joining and guessing where there is nothing to be guessed.
+-- A row that a stream never held and does not get is not mentioned to it. IS TRUE and CASE keep the planner from joining and
+-- guessing where there is nothing to be guessed.
 WITH {with_candidate},
 verdict AS MATERIALIZED (
     SELECT stream, {key}, bool_or(own) AS own, bool_or(inside) AS inside, bool_or(held) AS held, max(doc) AS doc
@@ -372,7 +383,7 @@ verdict AS MATERIALIZED (
             UNION ALL
             SELECT h.stream, {hold_key}, c.own, false, true, NULL
               FROM candidate c
-             CROSS JOIN LATERAL (SELECT * FROM tillsync.{hold} h WHERE {hold_is_candidate} AND h.left_tick IS NULL OFFSET 0) h
+             {with_lines}
              WHERE (h.stream IN (SELECT stream FROM streams)) IS TRUE) v
      GROUP BY stream, {key}),
 gone AS (

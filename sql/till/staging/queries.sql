@@ -15,7 +15,9 @@ CREATE TABLE tillsync_stage.$put (
 CREATE TABLE tillsync_stage.$cut ($key_declaration)
 
 -- name: put
-INSERT OR REPLACE INTO tillsync_stage.$put ($names) VALUES ($bound)
+-- Compared with the till's row as it is laid out: one way through the rows instead of two.
+INSERT OR REPLACE INTO tillsync_stage.$put ($names, changed)
+VALUES ($bound, (SELECT $differences FROM $table AS held WHERE $held_is_bound))
 
 -- name: cut
 INSERT OR IGNORE INTO tillsync_stage.$cut VALUES ($bound)
@@ -30,9 +32,6 @@ DELETE FROM tillsync_stage.$cut AS b WHERE $is_cut_key
 -- The rows that the till has and the snapshot has not.
 INSERT OR IGNORE INTO tillsync_stage.$cut
 SELECT $held_key FROM $table AS held WHERE NOT EXISTS (SELECT 1 FROM tillsync_stage.$put AS s WHERE $staged_is_held)
-
--- name: compare
-UPDATE tillsync_stage.$put AS s SET changed = (SELECT $differences FROM $table AS held WHERE $held_is_staged)
 
 -- name: drop_same
 DELETE FROM tillsync_stage.$put WHERE changed = 0
