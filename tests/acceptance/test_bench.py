@@ -20,6 +20,12 @@ pytestmark = pytest.mark.timeout(120)
         (("capture", "--rows", "500", "--rounds", "1"), {"ratio", "with_by_without"}),
         (("latency", "--updates", "3"), {"ratio", "p50_ms", "max_ms"}),
         (("memory", "--rows", "500"), {"ratio", "peak_mb"}),
+        (("locks", "--rows", "2000", "--rounds", "1"), {"ratio", "longest_ms", "refused"}),
+        pytest.param(
+            ("chain", "--rows", "500"),
+            {"ratio", "100 tills", "10000 tills"},
+            marks=[pytest.mark.long, pytest.mark.timeout(900)],
+        ),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
