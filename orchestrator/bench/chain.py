@@ -45,8 +45,8 @@ def run(rows: int = PRICES, seen: Callable[[str], None] = lambda line: None) -> 
     """Seconds of head office and megabytes at the relay for three events in a chain of 100 000 items, 50 stores and 4
     price groups: the first load of all tills, a change of `rows` prices, a store's tills moved to another group.
 
-    `ratio`: seconds of the price change with 10 000 tills by those with 1 000, which take the same 250 streams (100 tills
-    take 150). `till_kb`: what one till gets of each.
+    `ratio`: seconds of the price change with 10 000 tills by those with 1 000, which take the same 250 streams (100
+    tills take 150). `till_kb`: what one till gets of each.
     """
     figures: dict[str, Any] = {}
     for tills in TILLS:

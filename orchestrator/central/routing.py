@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Literal
 
 from psycopg import sql
 
@@ -17,8 +16,6 @@ from orchestrator.core.plan import Channel, Table
 from orchestrator.core.planning import channel_parameters
 
 TRUE, FALSE = sql.SQL("true"), sql.SQL("false")
-
-Again = Literal["none", "changed", "all"]
 
 
 @dataclass(frozen=True)
@@ -97,19 +94,22 @@ class Route:
             key_doc=self._key_doc("a"),
         )
 
-    def move(self, old: int, new: int, part_rows: int, span: Span, again: Again) -> sql.Composed:
-        """What branches need that go from one stream to another, when a tick's ledger is made: cut, rows, documents.
+    def move(self, old: int, new: int, n: int, part_rows: int, span: Span, *, whole: bool) -> sql.Composed:
+        """What branches need that go from one stream to another in tick `n`, with its ledger made: cut, rows, documents.
 
-        `again`: which rows they get although they have them.
+        `whole`: all rows are to be sent, as their columns or who knows what changed.
         """
         key = self.table.key
-        resent = query(f"{again}_again").format(key=columns("l", key), tick=span.of(self.captured))
+        resent = query("all_again" if whole else "changed_again").format(
+            key=columns("l", key), tick=span.of(self.captured)
+        )
         return query("move").format(
             hold=sql.Identifier(self.captured.hold or ""),
             table=identifier(self.table.name),
             key=_names(key),
             old=old,
             new=new,
+            n=n,
             part_rows=part_rows,
             again=resent,
             row_is_key=_equal("r", "k", key),

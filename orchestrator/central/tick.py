@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator import assets
-from orchestrator.central.routing import Again, Statement, routes
+from orchestrator.central.routing import Statement, routes
 from orchestrator.central.schema import Prepared, newest_plan
 from orchestrator.central.span import Span
 from orchestrator.central.spool import Spool
@@ -97,7 +97,7 @@ class TickMaker:
     ) -> None:
         """What moving branches need; once for all that go the same way. New streams that are not loaded yet are loaded
         here alone: nobody takes them whole. `live`: the channels of streams."""
-        loaded: dict[int, list[str]] = dict(self._conn.execute(assets.query("central.loaded_streams")).fetchall())
+        loaded = {stream for (stream,) in self._conn.execute(assets.query("central.loaded_streams")).fetchall()}
         self._load(tick, {m.new_stream: live[m.new_stream] for m in moves if m.new_stream not in loaded})
         ways: dict[tuple[str, int, int], list[str]] = {}
         for move in moves:
@@ -106,12 +106,9 @@ class TickMaker:
             if old == new:
                 continue
             for route in (r for r in self._routes if r.channel.name == channel):
-                # An old stream that this plan's filters can say nothing of has no delta in this tick.
-                is_routed = sorted(loaded[old]) == sorted(route.channel_parameters)
-                name = route.table.name
-                whole = again.get(name, False) or name in changed.truncated
-                resent: Again = "none" if is_routed else "all" if whole else "changed"
-                self._collect_move(tick, route.table, route.move(old, new, self._part_rows, span, resent), nodes)
+                whole = again.get(route.table.name, False) or route.table.name in changed.truncated
+                statement = route.move(old, new, tick.n, self._part_rows, span, whole=whole)
+                self._collect_move(tick, route.table, statement, nodes)
             for node in nodes:
                 tick.spool.add((node, "echo"), _moved(old, new))
 

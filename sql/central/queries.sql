@@ -144,9 +144,10 @@ UPDATE tillsync.move SET tick = NULL WHERE tick > %(n)s
 DELETE FROM tillsync.move
 
 -- name: move
--- what a branch that goes from stream {old} to stream {new} has too little and too much, as both are after this tick. {again}:
--- keys of rows that it has as they were before the tick, because the old stream is none of this plan's
-WITH old AS (SELECT {key} FROM tillsync.{hold} WHERE stream = {old} AND left_tick IS NULL),
+-- what a branch that goes from stream {old} to stream {new} with tick {n} has too little and too much: from what the old one
+-- held before the tick, since the branch hears nothing of it any more. {again}: keys of rows that it has as they were then
+WITH old AS (SELECT {key} FROM tillsync.{hold}
+              WHERE stream = {old} AND entered_tick < {n} AND (left_tick IS NULL OR left_tick = {n})),
 new AS (SELECT {key} FROM tillsync.{hold} WHERE stream = {new} AND left_tick IS NULL)
 SELECT d.cut, count(*) AS rows, string_agg(d.doc, ',') AS docs
   FROM (SELECT false AS cut, (row_number() OVER () - 1) / {part_rows} AS part, {row_doc} AS doc
@@ -156,9 +157,6 @@ SELECT d.cut, count(*) AS rows, string_agg(d.doc, ',') AS docs
         SELECT true, (row_number() OVER () - 1) / {part_rows}, {key_doc}
           FROM (SELECT * FROM old EXCEPT SELECT * FROM new) k) d
  GROUP BY d.cut, d.part ORDER BY d.cut DESC, d.part
-
--- name: none_again
-SELECT * FROM new WHERE false
 
 -- name: all_again
 SELECT * FROM new
@@ -245,7 +243,7 @@ SELECT s.stream, s.channel FROM tillsync.stream s
  WHERE EXISTS (SELECT FROM tillsync.subscription u WHERE u.stream = s.stream)
 
 -- name: loaded_streams
-SELECT s.stream, ARRAY(SELECT jsonb_object_keys(s.params)) AS parameters FROM tillsync.stream s WHERE s.loaded_tick IS NOT NULL
+SELECT s.stream FROM tillsync.stream s WHERE s.loaded_tick IS NOT NULL
 
 -- name: loaded
 UPDATE tillsync.stream SET loaded_tick = coalesce(loaded_tick, %(n)s) WHERE stream = ANY (%(streams)s)

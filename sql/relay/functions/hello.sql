@@ -13,7 +13,7 @@ BEGIN
         'reloads', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, greatest(s.reload, s.since)) ORDER BY s.stream)
                                FROM relay.subscription s
                               WHERE s.node = me AND s.until IS NULL AND greatest(s.reload, s.since) > 0), '[]'),
-        'moves', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.channel, s.until) ORDER BY s.stream)
+        'moves', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.channel, s.until + 1) ORDER BY s.stream)
                              FROM relay.subscription s WHERE s.node = me AND s.until IS NOT NULL), '[]'),
         'streams', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.channel) ORDER BY s.stream)
                                FROM relay.subscription s WHERE s.node = me AND s.until IS NULL), '[]'),
