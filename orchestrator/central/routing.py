@@ -95,7 +95,7 @@ class Route:
         )
 
     def move(self, old: int, new: int, n: int, part_rows: int, span: Span, *, whole: bool) -> sql.Composed:
-        """What branches need that go from one stream to another in tick `n`, with its ledger made: cut, rows, documents.
+        """What branches need that go from one stream to another in tick `n`, its ledger made: cut, rows, documents.
 
         `whole`: all rows are to be sent, as their columns or who knows what changed.
         """
