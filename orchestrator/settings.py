@@ -12,161 +12,28 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from apscheduler.triggers.cron import CronTrigger
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator import settings_sources as sources
+from orchestrator.settings_channel import ChannelSettings, PolicySettings, TableSettings
 from orchestrator.settings_errors import in_one_line
+from orchestrator.settings_parts import DatabaseSettings, Identifier, Node, RetentionSettings, TillFileSettings
 
-PolicyName = Literal[
-    "central_wins",
-    "branch_wins",
-    "newest_wins",
-    "column_merge",
-    "additive",
-    "append_only",
-    "state_machine",
-    "manual",
-    "function",
+__all__ = [
+    "CentralSettings",
+    "ChannelSettings",
+    "Common",
+    "DatabaseSettings",
+    "PolicySettings",
+    "RetentionSettings",
+    "TableSettings",
+    "TillFileSettings",
+    "TillSettings",
+    "json_schema",
+    "listing",
+    "mask",
 ]
-
-
-def _checked_dsn(dsn: str) -> str:
-    try:
-        conninfo_to_dict(dsn)
-    except ProgrammingError:
-        # libpq's own words repeat the string, and with it the password.
-        raise ValueError("it is not a PostgreSQL connection string like postgresql://user@host/database") from None
-    return dsn
-
-
-def _checked_cron(line: str) -> str:
-    CronTrigger.from_crontab(line, timezone="UTC")
-    return line
-
-
-def _spelled_out(policy: Any) -> Any:
-    return {"policy": policy} if isinstance(policy, str) else policy
-
-
-Dsn = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_checked_dsn)]
-Name = Annotated[str, Field(min_length=1, max_length=63)]
-Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=63)]
-Node = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
-Cron = Annotated[str, AfterValidator(_checked_cron)]
-
-
-class Part(BaseModel):
-    """A table of a settings file. Unknown keys are errors: a misspelt filter would ship everything."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PolicySettings(Part):
-    """How a conflict is resolved; in the file a bare name will do: `policy = "central_wins"`."""
-
-    policy: PolicyName
-    states: tuple[str, ...] = ()
-    fallback: PolicyName = "central_wins"
-    function: str | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if (self.policy == "state_machine") != bool(self.states):
-            raise ValueError('states belong to the policy state_machine: states = ["draft", "sent"]')
-        if (self.policy == "function") != (self.function is not None):
-            raise ValueError('function belongs to the policy function: function = "schema.name"')
-        return self
-
-
-Policy = Annotated[PolicySettings, BeforeValidator(_spelled_out)]
-
-
-class NoticeSettings(Part):
-    """Columns whose change the till's operator must see."""
-
-    kind: Name
-    columns: Annotated[tuple[Name, ...], Field(min_length=1)]
-
-
-class TableSettings(Part):
-    """One replicated table, by central's name for it."""
-
-    name: Name
-    till_name: Name | None = None
-    columns: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    exclude: tuple[Name, ...] = ()
-    filter: Annotated[str, Field(min_length=1, max_length=10_000)] | None = None
-    policy: Policy = PolicySettings(policy="central_wins")
-    column_policy: dict[Name, Policy] = {}
-    set: dict[Name, str] = {}
-    map: dict[Name, Name] = {}
-    encode: dict[Name, str] = {}
-    notice: NoticeSettings | None = None
-    document: Name | None = None
-
-    @property
-    def full_name(self) -> str:
-        """The name with its schema, which is `public` unless the file says another."""
-        return self.name if "." in self.name else f"public.{self.name}"
-
-    @model_validator(mode="after")
-    def _one_list_of_columns(self) -> Self:
-        if self.columns is not None and self.exclude:
-            raise ValueError("columns and exclude cannot both be given: say what is shipped or what is not")
-        return self
-
-
-class ChannelSettings(Part):
-    """Tables with one direction and schedule; without a schedule the channel is looked at in every round."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=63)]
-    direction: Literal["down", "up", "both"]
-    every_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
-    cron: Cron | None = None
-    priority: Annotated[int, Field(ge=1, le=9)] = 5
-    table: Annotated[tuple[TableSettings, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _one_schedule(self) -> Self:
-        if self.every_seconds is not None and self.cron is not None:
-            raise ValueError("every_seconds and cron cannot both be given")
-        return self
-
-
-class DatabaseSettings(Part):
-    """A PostgreSQL that is reached with a connection string."""
-
-    dsn: Dsn
-    connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10
-    statement_timeout_seconds: Annotated[float, Field(ge=0)] = 0
-    lock_timeout_seconds: Annotated[float, Field(ge=0)] = 10
-
-
-class RetentionSettings(Part):
-    """How long things are kept, in days. ticks: how long a till may be away and still get differences."""
-
-    ticks_days: Annotated[float, Field(gt=0, le=3_650)] = 14
-    snapshots_days: Annotated[float, Field(gt=0, le=3_650)] = 1
-    uploads_days: Annotated[float, Field(gt=0, le=3_650)] = 35
-    history_days: Annotated[float, Field(gt=0, le=3_650)] = 400
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.uploads_days > self.history_days:
-            raise ValueError("uploads_days is more than history_days: uploads that are sent again must be known")
-        return self
-
-
-class TillFileSettings(Part):
-    """The till application's SQLite file."""
-
-    database: Path
-    busy_timeout_ms: Annotated[int, Field(ge=0, le=600_000)] = 5_000
-    machine: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
 class Common(BaseSettings):

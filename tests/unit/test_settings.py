@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator import settings as module
+from orchestrator import settings_parts as module
 from orchestrator.errors import ConfigError
 from orchestrator.settings import CentralSettings, TillSettings, json_schema, listing, mask
 

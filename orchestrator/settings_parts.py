@@ -1,0 +1,70 @@
+"""The tables of the settings files that stand for themselves, and the types of their values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from apscheduler.triggers.cron import CronTrigger
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _checked_dsn(dsn: str) -> str:
+    try:
+        conninfo_to_dict(dsn)
+    except ProgrammingError:
+        # libpq's own words repeat the string, and with it the password.
+        raise ValueError("it is not a PostgreSQL connection string like postgresql://user@host/database") from None
+    return dsn
+
+
+def _checked_cron(line: str) -> str:
+    CronTrigger.from_crontab(line, timezone="UTC")
+    return line
+
+
+Dsn = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_checked_dsn)]
+Name = Annotated[str, Field(min_length=1, max_length=63)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=63)]
+Node = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
+Cron = Annotated[str, AfterValidator(_checked_cron)]
+
+
+class Part(BaseModel):
+    """A table of a settings file. Unknown keys are errors: a misspelt filter would ship everything."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(Part):
+    """A PostgreSQL that is reached with a connection string."""
+
+    dsn: Dsn
+    connect_timeout_seconds: Annotated[int, Field(ge=1, le=600)] = 10
+    statement_timeout_seconds: Annotated[float, Field(ge=0)] = 0
+    lock_timeout_seconds: Annotated[float, Field(ge=0)] = 10
+
+
+class RetentionSettings(Part):
+    """How long things are kept, in days. ticks: how long a till may be away and still get differences."""
+
+    ticks_days: Annotated[float, Field(gt=0, le=3_650)] = 14
+    snapshots_days: Annotated[float, Field(gt=0, le=3_650)] = 1
+    uploads_days: Annotated[float, Field(gt=0, le=3_650)] = 35
+    history_days: Annotated[float, Field(gt=0, le=3_650)] = 400
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.uploads_days > self.history_days:
+            raise ValueError("uploads_days is more than history_days: uploads that are sent again must be known")
+        return self
+
+
+class TillFileSettings(Part):
+    """The till application's SQLite file."""
+
+    database: Path
+    busy_timeout_ms: Annotated[int, Field(ge=0, le=600_000)] = 5_000
+    machine: Annotated[str, Field(min_length=1, max_length=200)] | None = None
