@@ -69,20 +69,29 @@ class TableComparison:
 
 @dataclass(frozen=True)
 class BookDifference:
-    """A group (a day, an item) whose sums are not the same."""
+    """A value of a group (a day, an item) that is not the same at both ends; None where an end has none."""
 
     group: dict[str, str | None]
+    value: str
     central: str | None
     till: str | None
 
 
+BookState = Literal["compared", "in_flight", "failed"]
+"""`in_flight`: rows that the check reads were on their way each time. `failed`: an end could not say; see `note`."""
+
+
 @dataclass(frozen=True)
 class BookComparison:
-    """A declared check of the books at one till."""
+    """A declared check of the books at one till. `ok`: nothing speaks against it; never where it could not be made."""
 
     book: str
     message: str
     ok: bool
+    state: BookState = "compared"
+    groups: int = 0
+    note: str = ""
+    truncated: bool = False
     differences: tuple[BookDifference, ...] = ()
 
 
