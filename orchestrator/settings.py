@@ -6,7 +6,6 @@ Only their form is checked here. What central's catalog has to say (tables, colu
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +15,11 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator import settings_sources as sources
+from orchestrator.masking import HIDDEN, mask
 from orchestrator.settings_channel import ChannelSettings, PolicySettings, TableSettings
-from orchestrator.settings_errors import in_one_line
+from orchestrator.settings_errors import SECRET_KEYS, in_one_line
 from orchestrator.settings_parts import DatabaseSettings, Identifier, Node, RetentionSettings, TillFileSettings
+from orchestrator.settings_watch import CalendarSettings, HttpSettings, LogSettings, NotifySettings, WatchSettings
 
 __all__ = [
     "CentralSettings",
@@ -42,9 +43,12 @@ class Common(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
 
     poll_ms: Annotated[int, Field(ge=10, le=3_600_000)] = 1_000
+    poll_idle_ms: Annotated[int, Field(ge=10, le=3_600_000)] | None = None
     part_rows_max: Annotated[int, Field(ge=1, le=1_000_000)] = 5_000
     part_bytes_max: Annotated[int, Field(ge=1_024, le=16 * 1024 * 1024)] = 4 * 1024 * 1024
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log: LogSettings = LogSettings()
+    http: HttpSettings = HttpSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -83,6 +87,9 @@ class CentralSettings(Common):
     till_schema_min: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
     removal_share_max: Annotated[float, Field(ge=0, le=1)] = 0.2
     retention: RetentionSettings = RetentionSettings()
+    calendar: CalendarSettings = CalendarSettings()
+    watch: WatchSettings = WatchSettings()
+    notify: NotifySettings = NotifySettings()
     channel: Annotated[tuple[ChannelSettings, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -135,16 +142,10 @@ def listing(kind: type[Common], path: str | os.PathLike[str], **cli: Any) -> Ite
     def walk(value: Any, at: sources.KeyPath) -> Iterator[tuple[str, str, str]]:
         inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
         if inner is None:
-            shown = mask(value) if at[-1] == "dsn" else str(value)
+            shown = mask(value) if at[-1] == "dsn" else HIDDEN if SECRET_KEYS & set(at) else str(value)
             yield ".".join(map(str, at)), shown, sources.origin(found, at)
         else:
             for name, below in inner:
                 yield from walk(below, (*at, name))
 
     yield from walk(settings.model_dump(mode="json", exclude_none=True), ())
-
-
-def mask(dsn: str) -> str:
-    """The connection string with its secrets hidden."""
-    dsn = re.sub(r"(?<=://)([^:/?#@]*):[^/?#]*@", r"\1:***@", dsn)
-    return re.sub(r"\b(password|sslpassword)(\s*=\s*)('(?:[^'\\]|\\.)*'|[^\s&]*)", r"\1\2***", dsn)

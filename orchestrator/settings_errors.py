@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from orchestrator.errors import ConfigError
 from orchestrator.settings_sources import DELIMITER, PREFIX, KeyPath, Layer, merged, origin
 
-SECRET_KEYS = frozenset({"dsn", "password"})
+SECRET_KEYS = frozenset({"dsn", "password", "url", "urls"})
 SHOWN_CHARACTERS_MAX = 60
 
 
