@@ -107,6 +107,7 @@ class Purger:
         yield "relay", partial(self._of_relay, base["n"] if base else 0)
         for kind in ("inbound", "taken", "parked", "conflicts"):
             yield kind, partial(self._bounded, kind, before=history)
+        yield "reconciliations", partial(self._forget_reports, history)
 
     def _base(self, before: object) -> dict[str, Any] | None:
         with self._conn.cursor(row_factory=dict_row) as cursor:
@@ -125,6 +126,10 @@ class Purger:
 
     def _bounded(self, block: str, **given: Any) -> int:
         return self._conn.execute(assets.query(f"central/purge.{block}"), {**given, "rows_max": ROWS_MAX}).rowcount
+
+    def _forget_reports(self, before: object) -> int:
+        given = {"before": before, "rows_max": ROWS_MAX}
+        return self._conn.execute(assets.query("central/history.forget"), given).rowcount
 
     def _of_relay(self, before_n: int) -> int:
         now, keep = self._world.now(), self._retention

@@ -187,4 +187,30 @@ SELECT s.tab, c.oid IS NULL AS gone,
   LEFT JOIN pg_catalog.pg_class l ON l.oid = to_regclass('tillsync.' || quote_ident(k.log))
   LEFT JOIN pg_catalog.pg_class h ON h.oid = to_regclass('tillsync.' || quote_ident(k.hold))
 OFFSET 0;  -- planned once, whatever asks
+
+-- reports of comparisons. scope: what was compared, empty for everything; totals: its sums, which make the trend
+CREATE TABLE IF NOT EXISTS tillsync.reconciliation (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    made_at      timestamptz NOT NULL,
+    scope        text NOT NULL,
+    equal        boolean NOT NULL,
+    totals       jsonb NOT NULL,
+    body         text NOT NULL
+);
+CREATE INDEX IF NOT EXISTS reconciliation_made_at ON tillsync.reconciliation (scope, made_at);
+
+-- what the last comparison said of each table and check of the books at each branch, as of a tick
+CREATE TABLE IF NOT EXISTS tillsync.standing (
+    node          text NOT NULL REFERENCES tillsync.node ON DELETE CASCADE,
+    kind          text NOT NULL CHECK (kind IN ('table', 'book')),
+    what          text NOT NULL,
+    rows          bigint NOT NULL,
+    tick          bigint,
+    compared_at   timestamptz NOT NULL,
+    differs_since timestamptz,
+    equal_at      timestamptz,
+    PRIMARY KEY (node, kind, what)
+);
+CREATE INDEX IF NOT EXISTS standing_differs ON tillsync.standing (differs_since) WHERE differs_since IS NOT NULL;
+
 REVOKE ALL ON SCHEMA tillsync FROM PUBLIC;
