@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,53 +13,43 @@ from orchestrator.cli import options
 from orchestrator.cli.options import CentralFile, TillFile, central_settings, till_settings
 
 if TYPE_CHECKING:
-    from orchestrator.core.world import World
-    from orchestrator.service.lease import Lease
-    from orchestrator.service.rounds import Agent
-    from orchestrator.settings import Common
+    from orchestrator.service.running import Parts
 
 run_app = typer.Typer(no_args_is_help=True, add_completion=False, help="The scheduled service.")
 
 
 @run_app.command("central")
 def central(config: CentralFile = None) -> None:
-    """Head office's service: rounds every `poll_ms` until SIGTERM or Ctrl-C. Logs go to stderr.
+    """Head office's service: rounds every `poll_ms` until SIGTERM or Ctrl-C; SIGHUP reads the settings anew. Logs go to
+    stderr.
 
     Examples:
 
         tillsync run central -c /etc/tillsync/tillsync.toml
     """
-    from orchestrator.central.agent import CentralAgent
-    from orchestrator.core.world import real_world
-    from orchestrator.service.lease import CentralLease
+    from orchestrator.service import running
 
-    settings, world = central_settings(config), real_world()
-    _run("central", CentralAgent(settings, world), CentralLease(settings, world), world, settings)
+    _run(lambda: running.central(central_settings(config)))
 
 
 @run_app.command("till")
 def till(config: TillFile = None) -> None:
-    """A till's service: rounds every `poll_ms` until SIGTERM or Ctrl-C. Logs go to stderr.
+    """A till's service: rounds every `poll_ms` until SIGTERM or Ctrl-C; SIGHUP reads the settings anew. Logs go to
+    stderr.
 
     Examples:
 
         tillsync run till -c /etc/tillsync/till.toml
     """
-    from orchestrator.core.world import real_world
-    from orchestrator.service.lease import TillLease
-    from orchestrator.till.agent import TillAgent
+    from orchestrator.service import running
 
-    settings, world = till_settings(config), real_world()
-    _run(settings.node, TillAgent(settings, world), TillLease(settings), world, settings)
+    _run(lambda: running.till(till_settings(config)))
 
 
-def _run(node: str, agent: Agent, lease: Lease, world: World, settings: Common) -> None:
-    from orchestrator import log
-    from orchestrator.service import scheduler
+def _run(make: Callable[[], Parts]) -> None:
+    from orchestrator.service import running
 
-    log.configure(level="debug" if options.verbose else settings.log_level)
-    labels = {"node": node, "run": f"{world.random63():016x}"[:8]}
-    if not scheduler.run(agent, lease, world, settings.poll_ms, labels):
+    if not running.run(make, verbose=options.verbose):
         # A round hangs in somebody else's hands. Every step of it can be lost: that is what the protocol is for.
         sys.stderr.flush()
         os._exit(0)

@@ -2,106 +2,117 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import Enum
+from math import inf
 from typing import Any
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from orchestrator.core.world import World
-from orchestrator.errors import Busy, PersonMustDecide, TillsyncError
+from orchestrator.errors import Busy, TillsyncError
 from orchestrator.log import logger
+from orchestrator.service import pace
 from orchestrator.service.lease import Lease
+from orchestrator.service.manager import Manager
 from orchestrator.service.rounds import Agent
 
-STOP_SECONDS_MAX = 3.0
+STOP_SECONDS_MAX = 2.5
 """A round that is longer than this after the signal is broken off; what it had not committed is done again."""
 
 INTERRUPTED_SECONDS_MAX = 1.0
 WAKE_SECONDS = 0.5
-JITTER = 0.1
-"""Rounds are spread by this part of the interval, so that a chain's tills do not ask in step."""
+STUCK_SECONDS = 3_600.0
+"""A round that is longer than this is stuck: the watchdog is not told any more that all is well."""
 
 log = logger("service")
 
 
-class Backoff:
-    """How long to leave an unreachable side alone: twice as long after each failure, up to a cap.
+class Ended(Enum):
+    """How a run of the service ended."""
 
-    The cap is 60 s, less where rounds are short, since who polls ten times a second does not want to wait a minute.
-    What a person has to put right (a refused login) is asked for four times less often.
-    """
+    IN_ORDER = "in order"
+    HANGING = "hanging"  # a round is still in somebody else's hands
+    RELOAD = "reload"
 
-    def __init__(self, poll_seconds: float) -> None:
-        self._first = max(poll_seconds, 0.1)
-        self._cap = min(60.0, 50 * self._first)
-        self._failures = 0
 
-    def failed(self, error: BaseException) -> float:
-        """Seconds until the next try."""
-        self._failures += 1
-        patience = 4 if isinstance(error, PersonMustDecide) else 1
-        return patience * min(self._cap, self._first * 2.0 ** min(self._failures - 1, 16))
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often rounds are made: while there is something to do, and while there is not."""
 
-    def succeeded(self) -> None:
-        self._failures = 0
+    poll_seconds: float
+    idle_seconds: float
+
+    @classmethod
+    def of(cls, poll_ms: int, poll_idle_ms: int | None) -> Rhythm:
+        return cls(poll_ms / 1000, (poll_idle_ms or pace.IDLE_FACTOR * poll_ms) / 1000)
 
 
 class Service:
-    """One agent's rounds. `turn` is what the scheduler calls; it never raises."""
+    """One agent's rounds. `turn` is one of them; it never raises."""
 
-    def __init__(
-        self, agent: Agent, lease: Lease, world: World, poll_seconds: float, labels: Mapping[str, str]
-    ) -> None:
+    def __init__(self, agent: Agent, lease: Lease, world: World, rhythm: Rhythm, labels: Mapping[str, str]) -> None:
         self._agent, self._lease, self._world, self._labels = agent, lease, world, labels
-        self._backoff = Backoff(poll_seconds)
-        self._not_before = 0.0
+        self._backoff = pace.Backoff(rhythm.poll_seconds)
+        self._pace = pace.Pace(rhythm.poll_seconds, rhythm.idle_seconds)
         self._said = ""
         self._begun = False
+        self._busy_since = inf
         self.stopping = threading.Event()
         self.fault: BaseException | None = None
 
-    def turn(self) -> None:
-        """One round, unless it is too early after a fault.
+    def turn(self) -> float:
+        """One round; seconds until the next one.
 
         Before the first success, what no later round can put right ends the service.
         """
-        if self.stopping.is_set() or self._world.monotonic() < self._not_before:
-            return
-        structlog.contextvars.bind_contextvars(**self._labels)  # a thread does not inherit them
+        if self.stopping.is_set():
+            return 0.0
+        self._busy_since = self._world.monotonic()
         try:
             self._lease.hold()
             report = self._agent.round()
             self._lease.note()
         except Exception as e:
-            self._failed(e)
+            return self._failed(e)
         else:
-            self._succeeded(report)
+            return self._succeeded(report)
+        finally:
+            self._busy_since = inf
 
-    def _succeeded(self, report: Any) -> None:
+    def run(self) -> None:
+        """Rounds until it is to stop; the body of the service's thread, which does not inherit the log's labels."""
+        structlog.contextvars.bind_contextvars(**self._labels)
+        while not self.stopping.wait(self.turn()):
+            pass
+
+    @property
+    def is_stuck(self) -> bool:
+        return self._world.monotonic() - self._busy_since > STUCK_SECONDS
+
+    def _succeeded(self, report: Any) -> float:
         if self._said:
             log.info("working again")
         self._backoff.succeeded()
         self._said, self._begun = "", True
         if report.moved:
             log.info("round", **told(report))
+        pause = self._pace.after(moved=bool(report.moved), more=getattr(report, "more", False))
+        return pace.spread(pause, self._world.random63())
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> float:
         if self.stopping.is_set():
-            return  # broken off on purpose
+            return 0.0  # broken off on purpose
         expected = isinstance(error, TillsyncError)
         if not self._begun and not _passes(error):
             self.fault = error
             self.stopping.set()
-            return
-        pause = self._backoff.failed(error)
-        self._not_before = self._world.monotonic() + pause
+            return 0.0
+        pause = pace.spread_fault(self._backoff.failed(error), self._world.random63())
         said = str(error) if expected else repr(error)
         # Once per change: a night without a network is one line, not ten thousand.
         if said != self._said:
@@ -109,33 +120,37 @@ class Service:
             log.error(
                 "round failed", error=said, again_in_seconds=round(pause, 1), exc_info=None if expected else error
             )
+        return pause
 
 
-def run(agent: Agent, lease: Lease, world: World, poll_ms: int, labels: Mapping[str, str]) -> bool:
-    """Rounds every `poll_ms` until SIGTERM or SIGINT; then the current round ends. True if all ended in order.
+def run(agent: Agent, lease: Lease, world: World, rhythm: Rhythm, labels: Mapping[str, str], manager: Manager) -> Ended:
+    """Rounds until SIGTERM or SIGINT, or SIGHUP to begin anew; then the current round ends.
 
     `labels` go with every log line.
 
     Raises Busy TS-720 where another run holds the lease, and at the start whatever no later round can put right; an
     unreachable database is waited for, at the start too.
     """
-    service = Service(agent, lease, world, poll_ms / 1000, labels)
+    service = Service(agent, lease, world, rhythm, labels)
     structlog.contextvars.bind_contextvars(**labels)
     _hold_at_start(lease)
-    with _signals(service.stopping):
-        scheduler = _scheduler(service.turn, world, poll_ms / 1000)
-        scheduler.start()
-        log.info("started", poll_ms=poll_ms)
-        while not service.stopping.wait(WAKE_SECONDS):
-            pass  # a wait without an end cannot be interrupted on Windows
-        ended = _stop(scheduler, agent)
+    with _signals(service.stopping) as hangup:
+        thread = threading.Thread(target=service.run, daemon=True, name="rounds")
+        thread.start()
+        log.info("started", poll_ms=round(rhythm.poll_seconds * 1000))
+        manager.ready("rounds are made")
+        _wait(service, thread, manager)
+        manager.reloading() if hangup.is_set() else manager.stopping()
+        ended = _stop(thread, agent)
     log.info("stopped", in_order=ended)
     if ended:
         agent.close()
         lease.release()
     if service.fault is not None:
         raise service.fault
-    return ended
+    if not ended:
+        return Ended.HANGING
+    return Ended.RELOAD if hangup.is_set() else Ended.IN_ORDER
 
 
 def told(report: Any) -> dict[str, Any]:
@@ -157,37 +172,49 @@ def _hold_at_start(lease: Lease) -> None:
             raise
 
 
-def _scheduler(turn: Callable[[], None], world: World, poll_seconds: float) -> BackgroundScheduler:
-    # A round that is longer than the interval is no misfire worth a line.
-    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
-    scheduler = BackgroundScheduler(executors={"default": ThreadPoolExecutor(1)}, timezone="UTC")
-    trigger = IntervalTrigger(seconds=poll_seconds, jitter=poll_seconds * JITTER, timezone="UTC")
-    scheduler.add_job(turn, trigger, max_instances=1, coalesce=True, misfire_grace_time=None, next_run_time=world.now())
-    return scheduler
+def _wait(service: Service, thread: threading.Thread, manager: Manager) -> None:
+    """Until it is to stop. A wait without an end cannot be interrupted on Windows, and the watchdog wants to hear."""
+    pause = min(WAKE_SECONDS, manager.watchdog_seconds / 3 or WAKE_SECONDS)
+    while not service.stopping.wait(pause):
+        if thread.is_alive() and not service.is_stuck:
+            manager.alive()
 
 
-def _stop(scheduler: BackgroundScheduler, agent: Agent) -> bool:
+def _stop(thread: threading.Thread, agent: Agent) -> bool:
     """Let the current round end; break it off where it takes too long. Whether it ended."""
-    ender = threading.Thread(target=scheduler.shutdown, daemon=True)
-    ender.start()
-    ender.join(STOP_SECONDS_MAX)
-    if ender.is_alive():
+    thread.join(STOP_SECONDS_MAX)
+    if thread.is_alive():
         log.warning("the round is broken off")
         interrupt = getattr(agent, "interrupt", None)
         if interrupt is not None:
             with suppress(Exception):
                 interrupt()
-        ender.join(INTERRUPTED_SECONDS_MAX)
-    return not ender.is_alive()
+        thread.join(INTERRUPTED_SECONDS_MAX)
+    return not thread.is_alive()
 
 
 @contextmanager
-def _signals(stopping: threading.Event) -> Iterator[None]:
-    """SIGTERM, SIGINT and a service manager's SIGBREAK end the service; handlers are put back at the end."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda *_: stopping.set()) for number in numbers}
+def _signals(stopping: threading.Event) -> Iterator[threading.Event]:
+    """SIGTERM, SIGINT and a service manager's SIGBREAK end the service, SIGHUP has it begin anew, which the event that
+    this yields tells. Handlers are put back at the end; another thread than the first, as a Windows service's, may set
+    none."""
+    hangup = threading.Event()
+
+    def stop(number: int, _: object) -> None:
+        if number != getattr(signal, "SIGHUP", None):
+            hangup.clear()  # who is to begin anew and then to end, ends
+        elif not stopping.is_set():
+            hangup.set()
+        stopping.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield hangup
+        return
+    names = ("SIGTERM", "SIGINT", "SIGBREAK", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        yield hangup
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

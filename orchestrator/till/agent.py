@@ -21,6 +21,7 @@ from orchestrator.till.database import connect, explained, rows, value
 from orchestrator.till.pull import check_node, pull
 from orchestrator.till.push import push
 from orchestrator.till.relay import Relay
+from orchestrator.till.vitals import Vitals
 
 REPORT_SECONDS = 60
 """A till with nothing new says so this often: that it is alive is news, too."""
@@ -31,7 +32,7 @@ log = logger("till.agent")
 @dataclass(frozen=True, slots=True)
 class Report:
     """What one round moved: `sent` changes up, `received` rows down. `pending`: changes not answered yet. `is_loaded`:
-    whether every stream has been loaded."""
+    whether every stream has been loaded. `more`: the pull ended, so that sales are sent, before it was through."""
 
     sent: int
     received: int
@@ -40,6 +41,7 @@ class Report:
     tick: int
     plan_version: int
     is_loaded: bool
+    more: bool = False
 
     @property
     def moved(self) -> int:
@@ -56,6 +58,7 @@ class TillAgent:
         self._settings, self._world = settings, world
         self._relay = relay or connect_branch(postgres.conninfo(settings.relay))
         self._machine = machine.identity(settings) if claims else None
+        self._vitals = Vitals(world, settings.till.database, settings.relay.dsn)
         self._db: apsw.Connection | None = None
         self._reported: dict[str, Any] = {}
         self._reported_at = -inf
@@ -65,7 +68,9 @@ class TillAgent:
         db = self._open()
         with explained(db.filename):
             self._mend(db)
+            asked = self._world.now()
             hello = self._relay.hello()
+            self._vitals.heard(hello.now, asked)
             check_node(db, hello)
             if self._machine is not None:
                 machine.check(self._relay, hello, self._machine)
@@ -79,6 +84,11 @@ class TillAgent:
         if failed:
             raise failed[0]
         return report
+
+    def interrupt(self) -> None:
+        """Have the round give up what it is doing; called from another thread."""
+        if self._db is not None:
+            self._db.interrupt()
 
     def close(self) -> None:
         """Closes both ends; the next round opens them again."""
@@ -120,7 +130,8 @@ class TillAgent:
         waiting = int(value(db, "SELECT count(*) FROM tillsync_problem"))
         loading = [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE coalesce(loaded_tick, 0) = 0")]
         pending, is_loaded = changelog.pending_count(db, now.ack), not loading and now.tick > 0
-        report = Report(sent, received, pending, waiting, now.tick, now.plan_version, is_loaded)
+        more = received > 0 and not failed and now.tick < hello.top_n
+        report = Report(sent, received, pending, waiting, now.tick, now.plan_version, is_loaded, more)
         body = {
             "version": __version__,
             "sqlite": apsw.sqlite_lib_version(),
@@ -139,9 +150,9 @@ class TillAgent:
             "errors": [str(e) for e in failed],
         }
         if body != self._reported or self._world.monotonic() - self._reported_at >= REPORT_SECONDS:
-            clock = {"at": self._world.now().isoformat(), "sent": sent, "received": received}
+            vitals = self._vitals.told(succeeded=not failed)
             try:
-                self._relay.report({**body, **clock})
+                self._relay.report({**body, **vitals, "sent": sent, "received": received})
                 self._reported, self._reported_at = body, self._world.monotonic()
             except TillsyncError as e:
                 failed.append(e)

@@ -31,7 +31,8 @@ ROWS_BYTES_MAX = 256 * 1024
 LOCK_MS_MAX = 200
 
 FETCH_SECONDS_MAX = 10
-"""So long one pull fetches parts of a large tick; the next round goes on, when what the till has to say is sent."""
+"""So long one pull goes on, over many ticks or the parts of a large one. The next round goes on with it, when what the
+till has to say is sent: sales do not wait behind a catalogue."""
 
 
 def pull(
@@ -122,6 +123,7 @@ def _start_over(db: apsw.Connection) -> None:
 def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello, lock_ms_max: float) -> int:
     moved = 0
     targets: dict[str, Target] | None = None
+    until = world.monotonic() + FETCH_SECONDS_MAX
     while True:
         unloaded = [s for (s,) in rows(db, "SELECT stream FROM tillsync_stream WHERE coalesce(loaded_tick, 0) = 0")]
         now = state.load(db)
@@ -148,6 +150,8 @@ def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello, lock_
             if taken is None:
                 return moved + 1
             moved += taken
+        if world.monotonic() >= until:
+            return moved
 
 
 def _is_listed(parts: Sequence[Part]) -> bool:

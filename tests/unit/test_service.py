@@ -14,8 +14,9 @@ import pytest
 from orchestrator import log
 from orchestrator.core.world import World
 from orchestrator.errors import Busy, ConfigError, PersonMustDecide, TillsyncError, Unreachable
+from orchestrator.service.pace import Backoff, Pace, spread, spread_fault
 from orchestrator.service.rounds import until_idle
-from orchestrator.service.scheduler import Backoff, Service
+from orchestrator.service.scheduler import STUCK_SECONDS, Rhythm, Service
 
 AWAY = Unreachable("TS-400", "the relay does not answer")
 REFUSED = PersonMustDecide("TS-401", "the login is refused")
@@ -32,7 +33,7 @@ class Clock:
         return World(
             now=lambda: datetime.fromtimestamp(self.seconds, UTC),
             monotonic=lambda: self.seconds,
-            random63=lambda: 1,
+            random63=lambda: 2**63 - 1,
             sleep=sleep,
             crash=lambda point: None,
         )
@@ -86,12 +87,15 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def turns(script: Script, clock: Clock, seconds: float, poll_seconds: float = 1.0) -> Service:
-    service = Service(script, script, clock.world(), poll_seconds, {"node": "T1"})
+    service = Service(script, script, clock.world(), Rhythm(poll_seconds, poll_seconds), {"node": "T1"})
+    go_on(service, clock, seconds)
+    return service
+
+
+def go_on(service: Service, clock: Clock, seconds: float) -> None:
     end = clock.seconds + seconds
     while clock.seconds < end and not service.stopping.is_set():
-        service.turn()
-        clock.seconds += poll_seconds
-    return service
+        clock.seconds += service.turn()
 
 
 def test_a_network_that_is_away_for_a_night_is_one_line(said: io.StringIO) -> None:
@@ -102,11 +106,8 @@ def test_a_network_that_is_away_for_a_night_is_one_line(said: io.StringIO) -> No
     assert len(lines(said)) == 1
     assert 8 * 60 <= script.rounds < 700, "the pauses grow to a minute, and no further"
     script.steps = [Report()]
-    for _ in range(60):
-        service.turn()
-        clock.seconds += 1
+    go_on(service, clock, 60)
     assert [line["event"] for line in lines(said)] == ["round failed", "working again"]
-    assert {line["node"] for line in lines(said)} == {"T1"}
 
 
 def test_another_error_is_another_line(said: io.StringIO) -> None:
@@ -128,6 +129,7 @@ def test_what_passes_is_waited_for_at_the_start_too(said: io.StringIO, error: Ti
     service = turns(script, Clock(), 100)
     assert service.fault is None
     assert script.noted > 50
+    assert not service.is_stuck
 
 
 @pytest.mark.parametrize("error", [ConfigError("TS-511", "wrong"), REFUSED, KeyError("a bug")])
@@ -142,7 +144,7 @@ def test_once_at_work_nothing_ends_it(said: io.StringIO, error: Exception) -> No
 
 def test_a_round_that_is_broken_off_says_nothing(said: io.StringIO) -> None:
     script = Script([AWAY])
-    service = Service(script, script, Clock().world(), 1.0, {})
+    service = Service(script, script, Clock().world(), Rhythm(1.0, 1.0), {})
     script.hold = service.stopping.set  # type: ignore[method-assign]
     service.turn()
     service.turn()
@@ -162,6 +164,43 @@ def test_pauses() -> None:
     backoff.failed(AWAY)
     backoff.succeeded()
     assert backoff.failed(AWAY) == 1
+
+
+def test_a_lock_is_asked_for_again_soon() -> None:
+    backoff = Backoff(10.0)
+    assert [backoff.failed(Busy("TS-405", "locked")) for _ in range(9)] == [10.0] * 9
+
+
+def test_an_idle_agent_slows_down_and_a_busy_one_is_quick_again() -> None:
+    pace = Pace(1.0, 5.0)
+    assert pace.after(moved=True) == 1.0
+    assert [pace.after(moved=False) for _ in range(6)] == [1.5, 2.25, 3.375, 5.0, 5.0, 5.0]
+    assert pace.after(moved=True) == 1.0
+    assert pace.after(moved=False) == 1.5
+    assert pace.after(moved=True, more=True) == 0.0, "what is left over is not waited for"
+    assert Pace(1.0, 0.1).after(moved=False) == 1.0, "idle is never quicker than busy"
+
+
+def test_a_chain_does_not_ask_in_step() -> None:
+    draws = [0, 2**62, 2**63 - 1]
+    assert [round(spread(10.0, d), 3) for d in draws] == [9.0, 10.0, 11.0]
+    assert [round(spread_fault(10.0, d), 3) for d in draws] == [5.0, 7.5, 10.0]
+
+
+def test_a_round_without_end_is_stuck() -> None:
+    clock, seen = Clock(), list[bool]()
+    script = Script([Report()])
+    service = Service(script, script, clock.world(), Rhythm(1.0, 1.0), {})
+
+    def long() -> None:
+        clock.seconds += STUCK_SECONDS - 1
+        seen.append(service.is_stuck)
+        clock.seconds += 2
+        seen.append(service.is_stuck)
+
+    script.hold = long  # type: ignore[method-assign]
+    service.turn()
+    assert [*seen, service.is_stuck] == [False, True, False]
 
 
 def test_until_idle_is_two_quiet_rounds() -> None:

@@ -1,0 +1,66 @@
+"""`tillsync run`: the parts of a service made of its settings, and made again when they are to be read anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator import log
+from orchestrator.central.agent import CentralAgent
+from orchestrator.core.world import World, real_world
+from orchestrator.errors import TillsyncError
+from orchestrator.service import manager as managers
+from orchestrator.service import scheduler
+from orchestrator.service.lease import CentralLease, Lease, TillLease
+from orchestrator.service.rounds import Agent
+from orchestrator.service.scheduler import Ended, Rhythm
+from orchestrator.settings import CentralSettings, Common, TillSettings
+from orchestrator.till.agent import TillAgent
+
+said = log.logger("service")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service is made of. Nothing of it is open before the first round."""
+
+    node: str
+    agent: Agent
+    lease: Lease
+    world: World
+    settings: Common
+
+
+def central(settings: CentralSettings) -> Parts:
+    """Head office's."""
+    world = real_world()
+    return Parts("central", CentralAgent(settings, world), CentralLease(settings, world), world, settings)
+
+
+def till(settings: TillSettings) -> Parts:
+    """A till's."""
+    world = real_world()
+    return Parts(settings.node, TillAgent(settings, world), TillLease(settings), world, settings)
+
+
+def run(make: Callable[[], Parts], *, verbose: bool = False) -> bool:
+    """Runs until it is told to end; False where a round still hangs. `make` reads the settings, again at each SIGHUP:
+    where they cannot be read then, the service goes on with those that it has.
+
+    Raises as `scheduler.run` does.
+    """
+    parts = make()
+    manager = managers.of_environment()
+    labels = {"node": parts.node, "run": f"{parts.world.random63():016x}"[:8]}
+    while True:
+        settings = parts.settings
+        log.configure(level="debug" if verbose else settings.log_level)
+        rhythm = Rhythm.of(settings.poll_ms, settings.poll_idle_ms)
+        ended = scheduler.run(parts.agent, parts.lease, parts.world, rhythm, labels, manager)
+        if ended is not Ended.RELOAD:
+            return ended is Ended.IN_ORDER
+        try:
+            parts = make()
+            said.info("settings are read anew")
+        except TillsyncError as e:
+            said.error("settings are not read anew", error=str(e))
