@@ -25,6 +25,7 @@ COMMANDS = {
     "sync": "sync",
     "run": "run",
     "status": "status",
+    "notices": "notices",
     "check": "check",
     "verify": "check",
     "repair-triggers": "check",

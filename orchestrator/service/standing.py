@@ -11,7 +11,7 @@ from orchestrator.relay.client import CentralRelay, connect_central
 from orchestrator.report import status
 from orchestrator.service import lease
 from orchestrator.settings import CentralSettings, TillSettings
-from orchestrator.till import database, state
+from orchestrator.till import database, noticed, state
 
 
 def of_central(settings: CentralSettings, world: World) -> dict[str, Any]:
@@ -37,9 +37,11 @@ def of_till(settings: TillSettings) -> dict[str, Any]:
     try:
         with database.explained(db.filename):
             state.load(db)
-            file = settings.till.database
+            file, due = settings.till.database, noticed.counts(db)
             return {
                 **status.of_till(db),
+                "notices": sum(kind["due"] for kind in due.values()),
+                "notice_kinds": due,
                 "running": lease.till_is_held(file),
                 "last_round_at": lease.last_round_at(file),
             }

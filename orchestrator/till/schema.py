@@ -106,7 +106,7 @@ def script(db: apsw.Connection, plan: Plan, *, node: str | None = None, partial:
 def uninstall(db: apsw.Connection) -> None:
     """Removes every trigger and table of ours; changes that were not sent are lost with them."""
     with transaction(db):
-        for kind in ("trigger", "table"):
+        for kind in ("trigger", "view", "table"):
             for name in _own(db, kind):
                 db.execute(f"DROP {kind} {q(name)}")
     staging.discard(db)
@@ -150,6 +150,8 @@ def _work(db: apsw.Connection, plan: Plan, instance: str, node: str | None = Non
 
 
 def _own_tables(db: apsw.Connection, plan: Plan, tables: list[Table], instance: str, is_new: bool) -> Iterator[str]:
+    if not is_new and not _has_column(db, "tillsync_notice", "acked_by"):
+        yield "ALTER TABLE tillsync_notice ADD COLUMN acked_by TEXT"
     yield assets.text(SCHEMA)
     if is_new:
         yield f"INSERT INTO tillsync_state (one, instance) VALUES (1, {instance})"
@@ -161,6 +163,10 @@ def _own_tables(db: apsw.Connection, plan: Plan, tables: list[Table], instance: 
     yield f"DELETE FROM tillsync_plan WHERE version <> {plan.version}"
     yield f"INSERT OR REPLACE INTO tillsync_plan (version, body) VALUES ({plan.version}, {body})"
     yield f"UPDATE tillsync_state SET plan_version = {plan.version}"
+
+
+def _has_column(db: apsw.Connection, table: str, column: str) -> bool:
+    return any(c[1] == column for c in rows(db, f"PRAGMA main.table_info({q(table)})"))
 
 
 def _width(db: apsw.Connection) -> int:

@@ -31,14 +31,33 @@ SELECT kind, name, md5(definition) AS digest FROM (
 
 -- name: branches
 -- every branch with what central knows of it: how far its changelog is merged, its streams, what waits for a person
-SELECT n.node, n.state, n.params,
+SELECT n.node, n.state, n.params, n.created_at,
        (SELECT coalesce(array_agg(u.stream ORDER BY u.stream), '{}') FROM tillsync.subscription u WHERE u.node = n.node) AS streams,
-       a.at AS merged_at,
-       (SELECT count(*) FROM tillsync.parked p WHERE p.node = n.node AND p.state = 'parked') AS parked,
-       (SELECT count(*) FROM tillsync.conflict c WHERE c.node = n.node) AS conflicts,
+       a.at AS merged_at, coalesce(p.parked, 0) AS parked,
+       coalesce(c.conflicts, 0) AS conflicts, coalesce(c.last_hour, 0) AS conflicts_last_hour,
        EXISTS (SELECT FROM tillsync.gap g WHERE g.node = n.node) AS gap
-  FROM tillsync.node n LEFT JOIN tillsync.applied a ON a.node = n.node
+  FROM tillsync.node n
+  LEFT JOIN tillsync.applied a ON a.node = n.node
+  LEFT JOIN (SELECT node, count(*) AS parked FROM tillsync.parked WHERE state = 'parked' GROUP BY node) p ON p.node = n.node
+  LEFT JOIN (SELECT node, count(*) AS conflicts,
+                    count(*) FILTER (WHERE at > clock_timestamp() - interval '1 hour') AS last_hour
+               FROM tillsync.conflict GROUP BY node) c ON c.node = n.node
  ORDER BY n.node
+
+-- name: missed
+-- for how many seconds each of these ticks has had a later one: what a branch at that tick is behind
+SELECT t.tick, extract(epoch FROM clock_timestamp() - i.published_at)::double precision AS seconds
+  FROM unnest(%s::bigint[]) t(tick)
+ CROSS JOIN LATERAL (SELECT published_at FROM tillsync.intent
+                      WHERE n > t.tick AND published_at IS NOT NULL ORDER BY n LIMIT 1) i
+
+-- name: clock
+SELECT extract(epoch FROM clock_timestamp())::double precision
+
+-- name: drifted
+-- tables whose shape or capture is not what it was when central last found it in order
+SELECT w.tab, w.gone FROM tillsync.watched w JOIN tillsync.seen s USING (tab)
+ WHERE (s.shape, s.guard) IS DISTINCT FROM (w.shape, w.guard) ORDER BY w.tab
 
 -- name: streams
 SELECT s.stream, s.channel, s.params, s.loaded_tick,
@@ -67,7 +86,6 @@ SELECT s.node, s.epoch, s.tick, s.plan_version,
        (SELECT count(*) FROM tillsync_changelog c WHERE c.seq > s.pushed_seq AND c.op <> 'M') AS unsent,
        (SELECT count(*) FROM tillsync_problem) AS waiting,
        (SELECT count(*) FROM tillsync_held) AS held,
-       (SELECT count(*) FROM tillsync_notice n WHERE n.acked IS NULL) AS notices,
        (SELECT count(*) FROM tillsync_stream t WHERE coalesce(t.loaded_tick, 0) = 0) AS loading,
        (SELECT count(*) FROM tillsync_extra) AS set_aside
   FROM tillsync_state s

@@ -74,7 +74,8 @@ CREATE TABLE IF NOT EXISTS tillsync_stream (
     loaded_tick INTEGER
 );
 
--- What the till's operator must see: the net change of a watched column in one tick.
+-- What the till's operator must see: the net change of a watched column in one tick. acked: when somebody acknowledged it, and
+-- acked_by who. The application may read and acknowledge, too: docs/labels.md.
 CREATE TABLE IF NOT EXISTS tillsync_notice (
     id       INTEGER PRIMARY KEY,
     kind     TEXT NOT NULL,
@@ -86,9 +87,22 @@ CREATE TABLE IF NOT EXISTS tillsync_notice (
     new,
     tick     INTEGER NOT NULL,
     at       TEXT NOT NULL,
-    acked    TEXT
+    acked    TEXT,
+    acked_by TEXT
 );
-CREATE INDEX IF NOT EXISTS tillsync_notice_open ON tillsync_notice (id) WHERE acked IS NULL;
+DROP INDEX IF EXISTS tillsync_notice_open;  -- of earlier versions
+CREATE INDEX IF NOT EXISTS tillsync_notice_value ON tillsync_notice (kind, central, key, "column", id) WHERE acked IS NULL;
+
+-- What is due: per value the change since it was last acknowledged. A value that went and came back is none. id is that of the
+-- newest change; to acknowledge it is to acknowledge all of that value up to it.
+CREATE VIEW IF NOT EXISTS tillsync_notice_due AS
+SELECT last.id, last.kind, last.central, last.till, last.key, last."column", first.old, last.new, last.tick,
+       first.at AS since, last.at
+  FROM (SELECT min(id) AS first, max(id) AS last FROM tillsync_notice WHERE acked IS NULL
+         GROUP BY kind, central, key, "column") AS open
+  JOIN tillsync_notice AS first ON first.id = open.first
+  JOIN tillsync_notice AS last ON last.id = open.last
+ WHERE first.old IS NOT last.new;
 
 -- Changes of this till's that central has parked: until that is decided their rows are left as they are here. key is the
 -- row's key as msgpack, by central's names.

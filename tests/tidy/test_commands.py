@@ -27,6 +27,7 @@ READS = {
         "sync till",
         "demo",
         "explain",
+        "notices list",
     ),
     *(f"bench {what}" for what in ("down", "up", "capture", "latency", "locks", "chain", "memory")),
     "reload",
@@ -34,6 +35,7 @@ READS = {
 WRITES = {
     *(f"{verb} {side}" for verb in ("install", "uninstall") for side in ("central", "relay", "till")),
     "repair-triggers",
+    "notices ack",
     "config apply",
     *(f"branch {verb}" for verb in ("add", "set", "rotate", "rejoin", "retire")),
     "reload",

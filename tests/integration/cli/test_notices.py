@@ -1,0 +1,74 @@
+"""The till's operator at the command line: notices, through the whole chain."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.cli.conftest import Command
+from tests.integration.cli.place import Place
+
+TILL = ("-c", "T1/till.toml")
+WATCHED = ('name = "item"\n', 'name = "item"\nnotice = { kind = "label", columns = ["name", "price"] }\n')
+
+
+@pytest.fixture
+def till(place: Place, command: Command) -> Place:
+    """A till that has its items, with labels for all of them."""
+    place.write_settings(WATCHED)
+    place.install("T1")
+    sync(place)
+    return place
+
+
+def sync(place: Place) -> None:
+    place.does("sync", "central")
+    place.does("sync", "till", *TILL)
+    place.does("sync", "central")
+    place.does("sync", "till", *TILL)
+
+
+def test_notices_are_listed_and_acknowledged(till: Place, command: Command) -> None:
+    assert command("notices", "list", *TILL, "--json").json == {"notices": []}, "a first load is no news"
+    till.on_central("UPDATE item SET price = 1.70 WHERE id = 1; UPDATE item SET price = 4 WHERE id = 3")
+    sync(till)
+    till.on_central("UPDATE item SET price = 3.5 WHERE id = 3; UPDATE item SET name = 'red apple' WHERE id = 1")
+    sync(till)
+    found = command("notices", "list", *TILL, "--json").json["notices"]
+    assert [(n["table"], n["key"], n["column"], n["old"], n["new"]) for n in found] == [
+        ("public.item", [1], "price", "1.5000", "1.7000"),
+        ("public.item", [1], "name", "apple", "red apple"),
+    ], "a price that went and came back is none"
+    assert command("status", *TILL, "--json").json["notice_kinds"]["label"]["due"] == 2
+    assert "1.7000" in command("notices", "list", *TILL).out
+    price, name = (str(n["id"]) for n in found)
+    assert "nothing done" in command("notices", "ack", price, *TILL, "--dry-run").out
+    assert command("notices", "ack", price, "--by", "Anna", *TILL, "--json").json["by"] == "Anna"
+    assert [n["id"] for n in command("notices", "list", *TILL, "--json").json["notices"]] == [int(name)]
+    (past,) = command("notices", "list", "--acked", *TILL, "--json").json["notices"]
+    assert (past["id"], past["acked_by"]) == (int(price), "Anna")
+    assert "Anna" in command("notices", "list", "--acked", *TILL).out
+    command("notices", "ack", "999", *TILL).said(2, "TS-881", "999")
+    command("notices", "ack", *TILL).said(2, "TS-700", "--all")
+    assert "1 notices acknowledged" in command("notices", "ack", "--all", "--kind", "label", *TILL).out
+    assert command("notices", "list", *TILL, "--json").json == {"notices": []}
+
+
+def test_the_till_application_reads_and_acknowledges_in_its_own_file(till: Place, command: Command) -> None:
+    till.on_central("UPDATE item SET price = price + 1")
+    sync(till)
+    due = till.on_till("T1", "SELECT id, key, old, new FROM tillsync_notice_due ORDER BY id")
+    assert [row[1:] for row in due] == [("[1]", "1.5000", "2.5000"), ("[3]", "3.5000", "4.5000")]
+    till.on_till("T1", acknowledge(due[0][0], "the till"))
+    (left,) = command("notices", "list", *TILL, "--json").json["notices"]
+    assert left["key"] == [3]
+    (past,) = command("notices", "list", "--acked", *TILL, "--json").json["notices"]
+    assert (past["key"], past["acked_by"]) == ([1], "the till")
+
+
+def acknowledge(number: int, who: str) -> str:
+    """The statement of docs/labels.md."""
+    from tests.tidy.files import ROOT
+
+    text = (ROOT / "docs" / "labels.md").read_text(encoding="utf-8")
+    statement = "    UPDATE" + text.split("    UPDATE")[1].split(";")[0]
+    return statement.replace(":who", f"'{who}'").replace(":id", str(number))
