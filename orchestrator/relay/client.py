@@ -70,6 +70,7 @@ class BranchRelay(_Relay):
             machine=h["machine"],
             reloads=tuple((s, n) for s, n in h["reloads"]),
             moves=tuple((s, c, n) for s, c, n in h["moves"]),
+            now=h.get("now"),
         )
 
     def plan(self) -> str | None:
@@ -158,7 +159,7 @@ class CentralRelay(_Relay):
     def head(self) -> Head:
         h = self._value("head")
         n, token = h["top"] or (0, 0)
-        return Head(h["epoch"], n, token, h["plan_version"], tuple(h["wants"]), h["uploads"])
+        return Head(h["epoch"], n, token, h["plan_version"], tuple(h["wants"]), h["uploads"], h.get("now"))
 
     def put_tick(self, n: int, epoch: int, token: int, plan_version: int, served: Sequence[int]) -> None:
         self._call("put_tick", n=n, epoch=epoch, token=token, plan_version=plan_version, served=list(served))

@@ -10,7 +10,8 @@ from orchestrator.core.changes import Position
 class Hello(msgspec.Struct, frozen=True):
     """A branch's start of a round: what it is subscribed to, how far the relay is, what the relay has of it. `machine`:
     the identity that claimed the branch. `reloads`: streams of which a snapshot of that tick or later is needed.
-    `moves`: streams (with channel) that it left in that tick."""
+    `moves`: streams (with channel) that it left in that tick. `now`: the relay's clock in seconds since 1970, None
+    where it is too old to say."""
 
     node: str
     epoch: int
@@ -22,6 +23,7 @@ class Hello(msgspec.Struct, frozen=True):
     machine: str | None = None
     reloads: tuple[tuple[int, int], ...] = ()
     moves: tuple[tuple[int, str, int], ...] = ()
+    now: float | None = None
 
 
 class TickHead(msgspec.Struct, frozen=True):
@@ -69,7 +71,8 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Central's start of a round: the relay's epoch, newest tick, published plan, wanted snapshots, waiting uploads."""
+    """Central's start of a round: the relay's epoch, newest tick, published plan, wanted snapshots, waiting uploads,
+    and its clock as in `Hello`."""
 
     epoch: int
     n: int
@@ -77,3 +80,4 @@ class Head(msgspec.Struct, frozen=True):
     plan_version: int
     wants: tuple[int, ...]
     uploads: bool
+    now: float | None = None

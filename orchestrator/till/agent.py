@@ -58,7 +58,7 @@ class TillAgent:
         self._settings, self._world = settings, world
         self._relay = relay or connect_branch(postgres.conninfo(settings.relay))
         self._machine = machine.identity(settings) if claims else None
-        self._vitals = Vitals(world, settings.till.database, settings.relay.dsn)
+        self._vitals = Vitals(world, settings.till.database, None if relay else settings.relay.dsn)
         self._db: apsw.Connection | None = None
         self._reported: dict[str, Any] = {}
         self._reported_at = -inf

@@ -1,9 +1,10 @@
--- relay.head(): what central needs to know before a tick: epoch, newest tick, wanted snapshots.
+-- relay.head(): what central needs to know before a tick: the time here, epoch, newest tick, wanted snapshots.
 CREATE OR REPLACE FUNCTION relay.head() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM relay.caller('central');
     RETURN jsonb_build_object(
+        'now', extract(epoch FROM clock_timestamp())::double precision,
         'epoch', (SELECT s.epoch FROM relay.state s),
         'plan_version', coalesce((SELECT max(p.version) FROM relay.plan p), 0),
         'top', (SELECT jsonb_build_array(t.n, t.token) FROM relay.tick t ORDER BY t.n DESC LIMIT 1),

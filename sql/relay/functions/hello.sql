@@ -1,4 +1,4 @@
--- relay.hello(): what a branch needs to know at the start of a round. Reads state, plan, tick, subscription, upload.
+-- relay.hello(): what a branch needs to know at the start of a round, and what time it is here. Reads state, plan, tick, subscription, upload.
 CREATE OR REPLACE FUNCTION relay.hello() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -6,6 +6,7 @@ DECLARE
 BEGIN
     RETURN jsonb_build_object(
         'node', me,
+        'now', extract(epoch FROM clock_timestamp())::double precision,
         'epoch', (SELECT s.epoch FROM relay.state s),
         'plan_version', coalesce((SELECT max(p.version) FROM relay.plan p), 0),
         'top', (SELECT jsonb_build_array(t.n, t.token) FROM relay.tick t ORDER BY t.n DESC LIMIT 1),
