@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors as pg
@@ -15,6 +15,16 @@ from orchestrator.errors import Busy, ConfigError, PersonMustDecide, TillsyncErr
 from orchestrator.settings import DatabaseSettings
 
 CONNECT_SECONDS = 10
+Kind = TypeVar("Kind", bound=psycopg.Connection[Any])
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "pg_hba.conf",
+    # PgBouncer's words
+    "SASL authentication failed",
+    "no such user",
+    "no such database",
+)
 _ALIVE = {
     "keepalives": "1",
     "keepalives_idle": "30",
@@ -27,14 +37,22 @@ _ALIVE = {
 def connect(dsn: str, application: str, *, autocommit: bool = True) -> psycopg.Connection:
     """Open a connection. Raises TS-111 for a DSN that is none, TS-401 for a refused login, Unreachable TS-400.
 
-    Nothing rests on session state: options travel in the start-up packet, and statements are never prepared, so that
-    a pooler in transaction mode may stand in between.
+    Statements are never prepared, and options travel in the start-up packet; see `relay/link.py` for a pooler, which
+    may not take them.
     """
+    return connect_as(psycopg.Connection, dsn, application, autocommit=autocommit)
+
+
+def connect_as(
+    kind: type[Kind], dsn: str, application: str, *, autocommit: bool = True, options: str = SESSION
+) -> Kind:
+    """As `connect`, as another kind of connection or with other options than those that make text canonical."""
     given = _parsed(dsn)
-    given = {"connect_timeout": str(CONNECT_SECONDS), "application_name": application, **_ALIVE, **given}
-    given["options"] = f"{given.get('options') or ''} {SESSION}".strip()
+    ours = {"connect_timeout": str(CONNECT_SECONDS), "application_name": application, "client_encoding": "UTF8"}
+    given = {**ours, **_ALIVE, **given}
+    given["options"] = f"{given.get('options') or ''} {options}".strip() or None
     with translated(place_of(dsn)):
-        return psycopg.connect(
+        return kind.connect(
             make_conninfo("", **{k: v for k, v in given.items() if v is not None}),
             autocommit=autocommit,
             prepare_threshold=None,
@@ -100,7 +118,7 @@ def translated(place: str) -> Iterator[None]:
         ) from e
     except psycopg.OperationalError as e:
         said = first_line(e)
-        if "password authentication failed" in said or "no password supplied" in said or "pg_hba.conf" in said:
+        if any(words in said for words in _REFUSALS):
             raise _login(place, e) from None
         if "does not exist" in said and ("role" in said or "database" in said):
             raise _login(place, e) from None

@@ -10,7 +10,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -61,12 +61,8 @@ def _cluster(*, durable: bool, programs: Path | None = None) -> Iterator[Cluster
         cluster.remove()
 
 
-@pytest.fixture
-def database(pg: Server) -> Iterator[Callable[..., str]]:
-    """A function that makes an empty database and returns its superuser DSN; `database("central")` names the purpose.
-
-    After the test the databases are dropped, and with them the roles that the test made.
-    """
+@contextmanager
+def _databases(pg: Server) -> Iterator[Callable[..., str]]:
     made: list[str] = []
     roles_before = _roles(pg)
 
@@ -79,6 +75,23 @@ def database(pg: Server) -> Iterator[Callable[..., str]]:
     for name in made:
         drop_database(pg, name)
     _drop_roles(pg, _roles(pg) - roles_before)
+
+
+@pytest.fixture
+def database(pg: Server) -> Iterator[Callable[..., str]]:
+    """A function that makes an empty database and returns its superuser DSN; `database("central")` names the purpose.
+
+    After the test the databases are dropped, and with them the roles that the test made.
+    """
+    with _databases(pg) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_database(pg: Server) -> Iterator[Callable[..., str]]:
+    """As `database`, for databases that the tests of a module share."""
+    with _databases(pg) as make:
+        yield make
 
 
 @pytest.fixture

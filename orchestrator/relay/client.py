@@ -13,7 +13,8 @@ from psycopg.types.json import Jsonb
 
 from orchestrator import assets
 from orchestrator.core.changes import ORIGIN, Position
-from orchestrator.postgres import connect, place_of, translated
+from orchestrator.postgres import place_of, translated
+from orchestrator.relay.link import open_link
 from orchestrator.relay.messages import Ack, FetchedUpload, Head, Hello, Part, TickHead, UploadPart
 
 PULL_BYTES_MAX = 2 * 1024 * 1024
@@ -35,7 +36,7 @@ class _Relay:
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection]:
         if self._conn is None or self._conn.closed:
-            self._conn = connect(self._dsn, self._application)
+            self._conn = open_link(self._dsn, self._application)
         with translated(self._place):
             yield self._conn
 

@@ -5,6 +5,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     login name;
 BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);  -- a pooler may have dropped the caller's own
     PERFORM relay.caller('central');
     FOR login IN DELETE FROM relay.account a WHERE a.node = drop_account.node AND a.kind = 'branch' RETURNING a.role LOOP
         EXECUTE format('DROP ROLE %I', login);

@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION relay.new_epoch(epoch bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);  -- a pooler may have dropped the caller's own
     PERFORM relay.caller('central');
     UPDATE relay.state SET epoch = epoch;
     UPDATE relay.upload SET taken_at = NULL WHERE taken_at IS NOT NULL;

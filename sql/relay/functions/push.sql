@@ -9,6 +9,7 @@ DECLARE
     me   text := relay.caller('branch');
     next bigint;
 BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);  -- a pooler may have dropped the caller's own
     IF part > 0 AND NOT EXISTS (SELECT FROM relay.upload u WHERE u.node = me AND u.uid = push.uid AND u.part = push.part - 1) THEN
         RAISE invalid_parameter_value USING MESSAGE = format('part %s of upload %s does not follow part %s', part, uid, part - 1);
     END IF;

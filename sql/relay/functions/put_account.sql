@@ -4,6 +4,7 @@ CREATE OR REPLACE FUNCTION relay.put_account(node text, role text, verifier text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM set_config('synchronous_commit', 'on', true);  -- a pooler may have dropped the caller's own
     PERFORM relay.caller('central');
     IF verifier !~ '^SCRAM-SHA-256\$' THEN
         RAISE invalid_parameter_value USING MESSAGE = 'an account takes a SCRAM verifier, not a password';
