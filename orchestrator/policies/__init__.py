@@ -23,6 +23,7 @@ _MAKERS: dict[str, Callable[[PolicySpec, Policy], Policy]] = {
     "state_machine": state_machine.make,
 }
 _FALLBACKS = {"central_wins": central_wins.POLICY, "branch_wins": branch_wins.POLICY}
+_NUMBERS = ("int", "float", "numeric")
 
 NAMES = tuple(_MAKERS)
 
@@ -43,4 +44,8 @@ def get(spec: PolicySpec) -> Policy:
 
 def rules(table: Table) -> Rules:
     """The policies of a table of the plan."""
-    return Rules(get(table.policy), {name: get(spec) for name, spec in table.column_policy.items()})
+    own, columns = get(table.policy), {name: get(spec) for name, spec in table.column_policy.items()}
+    if table.policy.policy == "additive":
+        others = additive.for_others(own, _FALLBACKS[table.policy.fallback])
+        columns = {c.name: others for c in table.columns if c.kind not in _NUMBERS} | columns
+    return Rules(own, columns)

@@ -10,12 +10,14 @@
 
 A sum is no conflict and is not recorded; that both sides came to the same number does not make their movements one. A
 recount is a movement too: a till that writes 50 over 10 adds 40, so if head office added 5 meanwhile, 55 is the
-outcome. numeric stays decimal to its last digit. An empty number counts as nothing where it is the base; a till that
+outcome. numeric stays decimal to its last digit; text that looks like a number, a code or a telephone number, is text,
+unless the column itself is declared additive. An empty number counts as nothing where it is the base; a till that
 empties a number that head office changed is a conflict for `fallback`.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
 
 from orchestrator.core.plan import PolicySpec
@@ -39,16 +41,26 @@ def make(spec: PolicySpec, fallback: Policy) -> Policy:
     return Policy("additive", cell, row, judges=Judges.MOVES)
 
 
+def for_others(policy: Policy, fallback: Policy) -> Policy:
+    """An additive table's policy for its columns that are no numbers."""
+    return replace(policy, cell=fallback.cell, judges=fallback.judges)
+
+
 def _sum(c: Cell) -> str | None:
     """ours + theirs - base as text; None where these are not numbers."""
     if c.theirs is None:
         return None
     try:
-        ours, theirs, base = (_EXACT.create_decimal(v or "0") for v in (c.ours, c.theirs, c.base))
+        ours, theirs, base = (_EXACT.create_decimal(_bare(v or "0")) for v in (c.ours, c.theirs, c.base))
         total = _EXACT.subtract(_EXACT.add(ours, theirs), base)
     except InvalidOperation:
         return None
     return _plain(total)
+
+
+def _bare(text: str) -> str:
+    """money is written $1,234.50, everything else as a number is."""
+    return text.replace("$", "").replace(",", "") if "$" in text else text
 
 
 def _plain(total: Decimal) -> str:
