@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, LiteralString
 
@@ -141,6 +141,11 @@ class BranchRelay(_Relay):
         """Leave the till's account of itself for central's `status`."""
         self._value("report_status", body=Jsonb(body))
 
+    def put_result(self, frame: bytes) -> None:
+        """Leave an answer for central. A relay of an earlier version takes none: central asks again when it does."""
+        with suppress(psycopg.errors.UndefinedFunction):
+            self._value("put_result", frame=frame)
+
 
 class CentralRelay(_Relay):
     """Central's calls."""
@@ -160,7 +165,16 @@ class CentralRelay(_Relay):
     def head(self) -> Head:
         h = self._value("head")
         n, token = h["top"] or (0, 0)
-        return Head(h["epoch"], n, token, h["plan_version"], tuple(h["wants"]), h["uploads"], h.get("now"))
+        return Head(
+            h["epoch"],
+            n,
+            token,
+            h["plan_version"],
+            tuple(h["wants"]),
+            h["uploads"],
+            h.get("now"),
+            h.get("results", False),
+        )
 
     def put_tick(self, n: int, epoch: int, token: int, plan_version: int, served: Sequence[int]) -> None:
         self._call("put_tick", n=n, epoch=epoch, token=token, plan_version=plan_version, served=list(served))
@@ -224,6 +238,13 @@ class CentralRelay(_Relay):
     def reports(self) -> list[dict[str, Any]]:
         """Each branch's newest report: node, at, body, waiting_uploads."""
         return self._rows("reports")
+
+    def results(self, rows_max: int) -> list[dict[str, Any]]:
+        """Answers of tills that wait: node, id, at, frame."""
+        return self._rows("results", rows_max=rows_max)
+
+    def drop_result(self, node: str, id: int) -> None:
+        self._value("drop_result", node=node, id=id)
 
     def _call(self, name: str, **values: Any) -> None:
         with self._connection() as conn:

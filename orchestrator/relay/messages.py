@@ -72,7 +72,7 @@ class Ack(msgspec.Struct, frozen=True):
 
 class Head(msgspec.Struct, frozen=True):
     """Central's start of a round: the relay's epoch, newest tick, published plan, wanted snapshots, waiting uploads,
-    and its clock as in `Hello`."""
+    its clock as in `Hello`, and whether answers of tills wait."""
 
     epoch: int
     n: int
@@ -81,3 +81,4 @@ class Head(msgspec.Struct, frozen=True):
     wants: tuple[int, ...]
     uploads: bool
     now: float | None = None
+    results: bool = False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from orchestrator.core import wire
+from orchestrator.core.comparing import Again, Ask
 from orchestrator.core.values import from_wire, outgrows
 from orchestrator.errors import RowFault, TillsyncError
 from orchestrator.relay.messages import Part, TickHead
@@ -33,12 +34,14 @@ class _Head(msgspec.Struct):
 
 
 class News(msgspec.Struct, frozen=True):
-    """What an echo part says of changes of this till's, by their positions: parked at central, or done with; and of its
-    streams: moved from one to another."""
+    """What an echo part says of changes of this till's, by their positions: parked at central, or done with; of its
+    streams: moved from one to another; and what it asks: to compare, to send rows again."""
 
     held: tuple[tuple[int, int, str], ...] = ()
     free: tuple[tuple[int, int], ...] = ()
     moved: tuple[tuple[int, int], ...] = ()
+    compare: Ask | None = None
+    again: Again | None = None
 
 
 class _Puts(msgspec.Struct):

@@ -10,7 +10,7 @@ from orchestrator.core import plan as plans
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide
 from orchestrator.relay.messages import Hello, Part, TickHead
-from orchestrator.till import drift, schema, staging, state, watch
+from orchestrator.till import asked, drift, reconcile, schema, staging, state, watch
 from orchestrator.till.apply import apply
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows
@@ -39,7 +39,7 @@ def pull(
     db: apsw.Connection, relay: Relay, world: World, hello: Hello | None = None, *, lock_ms_max: float = LOCK_MS_MAX
 ) -> int:
     """Brings the till up to the relay's newest tick. Returns how many rows were put or cut, and 1 for a new plan, and 1
-    for a large tick of which more is to be fetched.
+    for a large tick of which more is to be fetched, and 1 for each answer to a comparison.
 
     Returns early, having asked for snapshots, where the till cannot go on without them.
     """
@@ -48,12 +48,14 @@ def pull(
     moved = 0
     now = state.load(db)
     staging.tidy(db, now.tick)
+    reconcile.answer(db)  # what the last run was asked and did not come to
     if hello.plan_version > now.plan_version or not watch.plan_is_read(db):
         moved += _take_plan(db, relay, world)
     _subscribe(db, hello)
     if now.tick and not _is_on_course(relay, hello, now):
         _start_over(db)
-    return moved + _follow(db, relay, world, hello, lock_ms_max)
+    moved += _follow(db, relay, world, hello, lock_ms_max)
+    return moved + reconcile.send(db, relay)
 
 
 def check_node(db: apsw.Connection, hello: Hello) -> None:
@@ -145,11 +147,13 @@ def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello, lock_
         for group in _groups([read_tick(head, parts, targets) for head, parts in fetched]):
             decode_early(group)
             moved += apply(db, targets, group, world)
+            reconcile.answer(db)
         if large is not None:
             taken = _take_large(db, relay, world, targets, *large, lock_ms_max)
             if taken is None:
                 return moved + 1
             moved += taken
+            reconcile.answer(db)
         if world.monotonic() >= until:
             return moved
 
@@ -208,12 +212,13 @@ def _start(db: apsw.Connection, relay: Relay, hello: Hello, now: state.State, un
 
 
 def _groups(ticks: Sequence[Tick]) -> list[list[Tick]]:
-    """Ticks that are applied in one transaction: a large one alone, small ones together."""
+    """Ticks that are applied in one transaction: a large one alone, small ones together up to one that asks something,
+    which is answered as of it."""
     groups: list[list[Tick]] = []
     size = 0
     for tick in ticks:
         own = sum(p.size for p in tick.pieces)
-        if not groups or size + own > ROWS_BYTES_MAX:
+        if not groups or size + own > ROWS_BYTES_MAX or asked.is_asked(groups[-1][-1].news):
             groups.append([])
             size = 0
         groups[-1].append(tick)

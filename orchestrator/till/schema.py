@@ -153,6 +153,7 @@ def _own_tables(db: apsw.Connection, plan: Plan, tables: list[Table], instance: 
     if not is_new and not _has_column(db, "tillsync_notice", "acked_by"):
         yield "ALTER TABLE tillsync_notice ADD COLUMN acked_by TEXT"
     yield assets.text(SCHEMA)
+    yield assets.text("sql/till/reconcile/schema.sql")
     if is_new:
         yield f"INSERT INTO tillsync_state (one, instance) VALUES (1, {instance})"
     width = max((len(t.columns) for t in tables), default=0)

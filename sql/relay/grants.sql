@@ -13,7 +13,7 @@ BEGIN
                    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'relay' LOOP
         EXECUTE 'ALTER FUNCTION ' || thing.name || ' OWNER TO tillsync_relay';
         EXECUTE 'REVOKE ALL ON FUNCTION ' || thing.name || ' FROM PUBLIC';
-        IF thing.proname IN ('hello', 'get_plan', 'push', 'uploads', 'knows', 'snapshots', 'pull', 'parts', 'claim', 'want_snapshot', 'report_status') THEN
+        IF thing.proname IN ('hello', 'get_plan', 'push', 'uploads', 'knows', 'snapshots', 'pull', 'parts', 'claim', 'want_snapshot', 'report_status', 'put_result') THEN
             EXECUTE 'GRANT EXECUTE ON FUNCTION ' || thing.name || ' TO tillsync_branch';
         ELSIF thing.proname <> 'caller' THEN
             EXECUTE 'GRANT EXECUTE ON FUNCTION ' || thing.name || ' TO tillsync_central';

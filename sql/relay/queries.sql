@@ -83,3 +83,12 @@ SELECT relay.drop_account(%(node)s)
 
 -- name: reports
 SELECT * FROM relay.reports()
+
+-- name: put_result
+SELECT relay.put_result(%(frame)s)
+
+-- name: results
+SELECT * FROM relay.results(%(rows_max)s)
+
+-- name: drop_result
+SELECT relay.drop_result(%(node)s, %(id)s)

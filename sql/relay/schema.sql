@@ -124,3 +124,13 @@ CREATE TABLE IF NOT EXISTS relay.report (
     at           timestamptz NOT NULL,
     body         jsonb NOT NULL
 );
+
+-- answers of tills to what central asked them in a tick, until central takes them
+CREATE TABLE IF NOT EXISTS relay.result (
+    node         text NOT NULL,
+    id           bigint NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now(),
+    frame        bytea NOT NULL CHECK (octet_length(frame) <= 1048576),
+    PRIMARY KEY (node, id)
+);
+ALTER TABLE relay.result ALTER COLUMN frame SET STORAGE EXTERNAL;

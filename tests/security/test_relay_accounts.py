@@ -27,6 +27,7 @@ BRANCH_FUNCTIONS = {
     "pull",
     "push",
     "report_status",
+    "put_result",
     "snapshots",
     "uploads",
     "want_snapshot",

@@ -1,4 +1,5 @@
--- relay.head(): what central needs to know before a tick: the time here, epoch, newest tick, wanted snapshots.
+-- relay.head(): what central needs to know before a tick: the time here, epoch, newest tick, wanted snapshots, whether
+-- uploads or answers wait.
 CREATE OR REPLACE FUNCTION relay.head() RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -9,5 +10,6 @@ BEGIN
         'plan_version', coalesce((SELECT max(p.version) FROM relay.plan p), 0),
         'top', (SELECT jsonb_build_array(t.n, t.token) FROM relay.tick t ORDER BY t.n DESC LIMIT 1),
         'wants', coalesce((SELECT jsonb_agg(w.stream ORDER BY w.stream) FROM relay.want w), '[]'),
-        'uploads', EXISTS (SELECT FROM relay.upload u WHERE u.taken_at IS NULL AND u.last));
+        'uploads', EXISTS (SELECT FROM relay.upload u WHERE u.taken_at IS NULL AND u.last),
+        'results', EXISTS (SELECT FROM relay.result r));
 END $$;

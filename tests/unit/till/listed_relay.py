@@ -54,6 +54,7 @@ class ListedRelay:
     reloads: tuple[tuple[int, int], ...] = ()
     moves: tuple[tuple[int, str, int], ...] = ()
     asked: list[Part] = field(default_factory=list)
+    results: list[bytes] = field(default_factory=list)
 
     def tick(self, *parts: Part, gap: bool = False, token: int | None = None) -> TickHead:
         """Publishes a tick with the present ack."""
@@ -128,6 +129,9 @@ class ListedRelay:
 
     def report(self, body: dict[str, Any]) -> None:
         self.reports.append(body)
+
+    def put_result(self, frame: bytes) -> None:
+        self.results.append(frame)
 
     def close(self) -> None:
         pass
