@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import apsw
@@ -12,44 +12,73 @@ import psycopg
 from psycopg.rows import dict_row
 from rich.filesize import decimal
 
-from orchestrator import assets
+from orchestrator import __version__, assets
 from orchestrator.report import render
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySide:
-    """What the relay said: its newest tick, and each branch's own report (node, at, body, waiting_uploads)."""
+    """What the relay said: its newest tick, its clock, each branch's own report (node, at, body, waiting_uploads)."""
 
     tick: int
     epoch: int
     plan_version: int
+    now: datetime
     reports: list[dict[str, Any]]
 
 
-def of_central(
-    conn: psycopg.Connection, relay: RelaySide | None, fault: str, *, now: datetime, running: bool
-) -> dict[str, Any]:
-    """Head office's view; `fault` is why there is no relay side. Lags are in ticks, ages in seconds."""
+@dataclass(frozen=True, slots=True)
+class Office:
+    """What is known of head office itself. Skews are in seconds, ahead of the relay; None where nobody could say."""
+
+    now: datetime
+    running: bool
+    last_round_at: datetime | None = None
+    clock_skew_seconds: float | None = None
+    database_skew_seconds: float | None = None
+    certificate_ends_at: datetime | None = None
+
+
+def of_central(conn: psycopg.Connection, relay: RelaySide | None, fault: str, office: Office) -> dict[str, Any]:
+    """Head office's view; `fault` is why there is no relay side. Lags are in ticks and seconds, ages in seconds."""
     publishing = _rows(conn, "publishing")[0]
     reports = {r["node"]: r for r in relay.reports} if relay else {}
     kept = _rows(conn, "kept")[0]
     newest = relay.tick if relay else None
+    behind = _behind(conn, reports)
+    now = relay.now if relay else office.now
     return {
         "central": {
-            "running": running,
+            "version": __version__,
+            "running": office.running,
+            "last_round_at": office.last_round_at,
             "plan_version": publishing["plan_version"],
             "tick": publishing["tick"],
             "published_at": publishing["published_at"],
+            "clock_skew_seconds": office.clock_skew_seconds,
+            "database_skew_seconds": office.database_skew_seconds,
+            "certificate_days": _days(office.certificate_ends_at, office.now),
+            "drifted": _rows(conn, "drifted"),
         },
         "relay": {"tick": newest, "epoch": relay.epoch, "plan_version": relay.plan_version}
         if relay
         else {"error": fault},
         "branches": [
-            _branch(b, reports.get(b["node"], {}), newest, kept["oldest_tick"], now) for b in _rows(conn, "branches")
+            _branch(b, reports.get(b["node"], {}), newest, kept["oldest_tick"], now)
+            | {"lag_seconds": behind.get(b["node"], 0.0 if b["node"] in reports else None)}
+            for b in _rows(conn, "branches")
         ],
         "streams": _rows(conn, "streams"),
         "kept": kept,
     }
+
+
+def _behind(conn: psycopg.Connection, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """For how many seconds each branch has lacked a tick; not there where it has them all."""
+    ticks = {node: tick for node, r in reports.items() if (tick := (r["body"] or {}).get("tick")) is not None}
+    found = conn.execute(assets.query("report.missed"), [sorted(set(ticks.values()))])
+    seconds: dict[int, float] = dict(found.fetchall())
+    return {node: round(seconds[tick], 1) for node, tick in ticks.items() if tick in seconds}
 
 
 def _branch(
@@ -62,17 +91,37 @@ def _branch(
         "tick": tick,
         "lag_ticks": max(newest - tick, 0) if newest is not None and tick is not None else None,
         "is_left_behind": branch["state"] == "active" and 0 < (tick or 0) < (oldest or 0),
+        "reported_at": at,
         "report_age_seconds": round(max((now - at).total_seconds(), 0), 1) if at else None,
+        "succeeded_at": _instant(body.get("succeeded_at")),
         "waiting_uploads": report.get("waiting_uploads"),
         "pending": body.get("pending"),
         "plan_version": body.get("plan_version"),
         "version": body.get("version"),
+        "sqlite": body.get("sqlite"),
+        "clock_skew_seconds": body.get("clock_skew_seconds"),
+        "disk_free_bytes": body.get("disk_free_bytes"),
+        "certificate_days": _days(_instant(body.get("certificate_ends_at")), now),
+        "backup_at": _instant(body.get("backup_at")),
         "errors": body.get("errors", []),
         "lacks": body.get("lacks", []),
         "loading": body.get("loading", []),
         "set_aside": body.get("extra", 0),
         "other_machine_at": body.get("other_machine_at"),
     }
+
+
+def _instant(text: Any) -> datetime | None:
+    """A time as a till wrote it; what is none is not known: the report is the till's, and may be anything."""
+    try:
+        at = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _days(end: datetime | None, now: datetime) -> float | None:
+    return None if end is None else round((end - now).total_seconds() / 86_400, 1)
 
 
 def of_till(db: apsw.Connection) -> dict[str, Any]:
@@ -83,13 +132,14 @@ def of_till(db: apsw.Connection) -> dict[str, Any]:
 
 
 def show_central(chain: Mapping[str, Any]) -> None:
-    """The status for a person."""
+    """The status for a person; what is wrong comes last, where it is still on the screen."""
     central, relay = chain["central"], chain["relay"]
-    at = "-" if central["published_at"] is None else central["published_at"].isoformat(timespec="seconds")
     out = render.console()
     running = "running" if central["running"] else "not running"
     out.print(
-        f"central: {running}, plan version {central['plan_version']}, tick {central['tick'] or 0}, published {at}"
+        f"central: {running}, version {central['version']}, plan version {central['plan_version']},"
+        f" tick {central['tick'] or 0}, published {_time(central['published_at'])},"
+        f" last round {_time(central['last_round_at'])}"
     )
     out.print(
         f"relay: {relay['error']}" if "error" in relay else f"relay: tick {relay['tick']}, epoch {relay['epoch']}"
@@ -97,38 +147,35 @@ def show_central(chain: Mapping[str, Any]) -> None:
     kept = chain["kept"]
     if kept["oldest_tick"] is not None:
         out.print(
-            f"kept: since tick {kept['oldest_tick']} of {kept['oldest_tick_at'].isoformat(timespec='seconds')},"
+            f"kept: since tick {kept['oldest_tick']} of {_time(kept['oldest_tick_at'])},"
             f" logs {decimal(kept['log_bytes'])}, ledgers {decimal(kept['ledger_bytes'])}"
         )
     columns = {
         "state": "state",
         "tick": "tick",
         "lag": "lag_ticks",
+        "lag s": "lag_seconds",
         "report age s": "report_age_seconds",
+        "last success": "succeeded_at",
         "pending": "pending",
         "uploads waiting": "waiting_uploads",
         "parked": "parked",
         "conflicts": "conflicts",
+        "clock s": "clock_skew_seconds",
+        "version": "version",
         "plan": "plan_version",
         "streams": "streams",
     }
     rows = [[b["node"], *(_shown(b[key]) for key in columns.values())] for b in chain["branches"]]
     render.table(["branch", *columns], rows)
-    for branch in chain["branches"]:
-        if branch["is_left_behind"]:
-            out.print(f"{branch['node']}: silent for longer than ticks are kept; it takes snapshots when it is back")
-        if branch["set_aside"]:
-            out.print(f"{branch['node']}: {branch['set_aside']} rows of its own were set aside at its first load")
-        if branch["other_machine_at"]:
-            out.print(
-                f"{branch['node']}: another machine came as this branch at {branch['other_machine_at']}, with a copy"
-            )
-        for said in (*branch["errors"], *branch["lacks"]):
-            out.print(f"{branch['node']}: {said}")
     streams = [
         [s["stream"], s["channel"], _shown(s["params"]), s["branches"], s["loaded_tick"]] for s in chain["streams"]
     ]
     render.table(["stream", "channel", "parameters", "branches", "since tick"], streams)
+    for trouble in chain["troubles"]:
+        out.print(f"{trouble['subject']}: {trouble['what']}\n    {trouble['remedy']}", soft_wrap=True)
+    if not chain["troubles"]:
+        out.print("no troubles")
 
 
 def show_till(till: Mapping[str, Any]) -> None:
@@ -136,7 +183,13 @@ def show_till(till: Mapping[str, Any]) -> None:
     render.table(["", ""], [[name.replace("_", " "), value] for name, value in till.items()])
 
 
+def _time(at: datetime | None) -> str:
+    return "-" if at is None else at.isoformat(timespec="seconds")
+
+
 def _shown(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return _time(value)
     if isinstance(value, list):
         return " ".join(map(str, value))
     if isinstance(value, dict):

@@ -113,6 +113,12 @@ def central_is_held(conn: psycopg.Connection) -> bool:
     return bool(row and row[0])
 
 
+def central_round_at(conn: psycopg.Connection) -> datetime | None:
+    """When the run of central that is at work began its newest round, None where there is none or it cannot be seen."""
+    row = conn.execute(assets.query("report.last_round"), CENTRAL_LOCK).fetchone()
+    return row[0] if row else None
+
+
 def till_is_held(database: Path) -> bool:
     """Whether a run of the till is at work."""
     file = lock_file(database)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
-from orchestrator import postgres
+import psycopg
+
+from orchestrator import assets, postgres
+from orchestrator.core import skew
+from orchestrator.core.calendar import Calendar
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError
+from orchestrator.relay import certificates
 from orchestrator.relay.client import CentralRelay, connect_central
-from orchestrator.report import status
+from orchestrator.report import closures, status, troubles
+from orchestrator.report.troubles import Trouble
 from orchestrator.service import lease
 from orchestrator.settings import CentralSettings, TillSettings
 from orchestrator.till import database, noticed, state
 
 
 def of_central(settings: CentralSettings, world: World) -> dict[str, Any]:
-    """Every branch and every stream. A relay that does not answer is said, and the rest is told.
+    """Every branch and every stream, and what is wrong. A relay that does not answer is said, and the rest is told.
 
     Raises TS-403 where central is not installed.
     """
@@ -25,10 +33,49 @@ def of_central(settings: CentralSettings, world: World) -> dict[str, Any]:
             postgres.connect(postgres.conninfo(settings.central), "tillsync status") as conn,
             postgres.translated(postgres.place_of(settings.central.dsn)),
         ):
-            running = lease.central_is_held(conn)
-            return status.of_central(conn, *_relay_side(relay), now=world.now(), running=running)
+            return of_connected(conn, relay, settings, world, certificates.first_end(settings.relay.dsn))
     finally:
         relay.close()
+
+
+def of_connected(
+    conn: psycopg.Connection,
+    relay: CentralRelay,
+    settings: CentralSettings,
+    world: World,
+    certificate_ends_at: datetime | None,
+) -> dict[str, Any]:
+    """As `of_central`, with the connections of somebody who asks again and again."""
+    side, fault, off = _relay_side(relay, world)
+    office = status.Office(
+        now=world.now(),
+        running=lease.central_is_held(conn),
+        last_round_at=lease.central_round_at(conn),
+        clock_skew_seconds=off,
+        database_skew_seconds=None if off is None else round(off - _database_skew(conn, world), 1) + 0.0,
+        certificate_ends_at=certificate_ends_at,
+    )
+    chain = status.of_central(conn, side, fault, office)
+    calendar, now = Calendar(settings.calendar), side.now if side else office.now
+    found = troubles.of_central(chain, settings.watch, calendar, now)
+    found += _closures(conn, chain, settings, calendar, now)
+    return {**chain, "troubles": [asdict(trouble) for trouble in found]}
+
+
+def _closures(
+    conn: psycopg.Connection, chain: dict[str, Any], settings: CentralSettings, calendar: Calendar, now: datetime
+) -> list[Trouble]:
+    watched = settings.watch.closure
+    if watched is None:
+        return []
+    active = (b for b in chain["branches"] if b["state"] == "active")
+    due = {b["node"]: closures.due_days(calendar.of(b["node"]), watched, b["created_at"], now) for b in active}
+    try:
+        lacking = closures.missing(conn, watched, due)
+    except psycopg.ProgrammingError as e:
+        what = f"closures cannot be looked at: {postgres.first_line(e)}"
+        return [Trouble("closure", troubles.CENTRAL, what, "correct `[watch.closure]`")]
+    return [troubles.closures_missing(node, days) for node, days in lacking.items()]
 
 
 def of_till(settings: TillSettings) -> dict[str, Any]:
@@ -49,9 +96,21 @@ def of_till(settings: TillSettings) -> dict[str, Any]:
         db.close()
 
 
-def _relay_side(relay: CentralRelay) -> tuple[status.RelaySide | None, str]:
+def _relay_side(relay: CentralRelay, world: World) -> tuple[status.RelaySide | None, str, float | None]:
+    """What the relay says, or why it does not; and how far this machine's clock is ahead of its."""
     try:
+        asked = world.now()
         head = relay.head()
-        return status.RelaySide(head.n, head.epoch, head.plan_version, relay.reports()), ""
+        off = skew.seconds(head.now, asked, world.now())
+        now = world.now() if head.now is None else datetime.fromtimestamp(head.now, UTC)
+        return status.RelaySide(head.n, head.epoch, head.plan_version, now, relay.reports()), "", off
     except TillsyncError as e:
-        return None, str(e)
+        return None, str(e), None
+
+
+def _database_skew(conn: psycopg.Connection, world: World) -> float:
+    """How far this machine's clock is ahead of its database's."""
+    asked = world.now()
+    row = conn.execute(assets.query("report.clock")).fetchone()
+    assert row is not None
+    return skew.seconds(row[0], asked, world.now()) or 0.0

@@ -51,6 +51,10 @@ SELECT t.tick, extract(epoch FROM clock_timestamp() - i.published_at)::double pr
  CROSS JOIN LATERAL (SELECT published_at FROM tillsync.intent
                       WHERE n > t.tick AND published_at IS NOT NULL ORDER BY n LIMIT 1) i
 
+-- name: closures
+-- which tills have a closure of which day; a template, its names come from the settings
+SELECT DISTINCT {till}::text, {day}::date FROM {table} WHERE {day}::date >= %(since)s
+
 -- name: clock
 SELECT extract(epoch FROM clock_timestamp())::double precision
 
@@ -89,6 +93,12 @@ SELECT s.node, s.epoch, s.tick, s.plan_version,
        (SELECT count(*) FROM tillsync_stream t WHERE coalesce(t.loaded_tick, 0) = 0) AS loading,
        (SELECT count(*) FROM tillsync_extra) AS set_aside
   FROM tillsync_state s
+
+-- name: last_round
+-- when the run that holds the lease began its newest round: it looks at its lease before each. Null where it is not ours to see
+SELECT max(a.state_change) FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a USING (pid)
+ WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = %s AND l.objsubid = 2
+   AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
 
 -- name: lease
 -- whether somebody holds central's lease (an advisory lock of two numbers)
