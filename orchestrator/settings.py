@@ -18,6 +18,7 @@ from orchestrator import settings_sources as sources
 from orchestrator.masking import HIDDEN, mask
 from orchestrator.settings_channel import ChannelSettings, PolicySettings, TableSettings
 from orchestrator.settings_errors import SECRET_KEYS, in_one_line
+from orchestrator.settings_jobs import JobSettings
 from orchestrator.settings_parts import DatabaseSettings, Identifier, Node, RetentionSettings, TillFileSettings
 from orchestrator.settings_watch import CalendarSettings, HttpSettings, LogSettings, NotifySettings, WatchSettings
 
@@ -91,12 +92,14 @@ class CentralSettings(Common):
     watch: WatchSettings = WatchSettings()
     notify: NotifySettings = NotifySettings()
     channel: Annotated[tuple[ChannelSettings, ...], Field(min_length=1)]
+    job: tuple[JobSettings, ...] = ()
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
         for what, names in (
             ("channel", [channel.name for channel in self.channel]),
             ("table", [table.full_name for channel in self.channel for table in channel.table]),
+            ("job", [job.name for job in self.job]),
         ):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice:

@@ -13,6 +13,7 @@ from orchestrator import assets
 from orchestrator.central import capture, catalog, streams
 from orchestrator.core import plan as plans
 from orchestrator.core.filters import Filter
+from orchestrator.core.jobs import of_settings
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Catalog, compiled_filters, make_plan
 from orchestrator.errors import ConfigError, TillsyncError
@@ -36,6 +37,7 @@ def prepare(conn: psycopg.Connection, settings: CentralSettings) -> Prepared:
     newest = newest_plan(conn)
     plan = make_plan(newest.version if newest else 1, settings.parameters, settings.channel, tables)
     plan = msgspec.structs.replace(plan, version_min=settings.till_version_min, schema_min=settings.till_schema_min)
+    plan = msgspec.structs.replace(plan, jobs=of_settings(settings.job, "till"), timezone=settings.calendar.timezone)
     if newest is not None and plan != newest:
         plan = msgspec.structs.replace(plan, version=newest.version + 1)
     prepared = derived(plan, tables)
@@ -109,7 +111,9 @@ def script(prepared: Prepared, *, plan: Plan | None = None, only: Collection[str
     plan: the one to be stored, where tables of it are gone. only: tables whose capture is made, the others have theirs.
     """
     stored = plan or prepared.plan
-    parts: list[sql.Composable] = [sql.SQL(assets.text("sql/central/schema.sql"))]
+    parts: list[sql.Composable] = [
+        sql.SQL(assets.text(f"sql/central/{file}")) for file in ("schema.sql", "jobs/schema.sql")
+    ]
     for captured in prepared.captured:
         if only is not None and captured.tab not in only:
             continue

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from orchestrator.core.jobs import Job
 from orchestrator.errors import ConfigError
 
 FORMAT = 1
@@ -100,7 +101,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     format: the oldest format whose readers can obey the plan. What they do not know of is left unread, so that an
     addition does not raise it. version_min, schema_min: of Tillsync at the till, and of its application's file
-    (user_version).
+    (user_version). jobs: of the tills. timezone: of every schedule.
     """
 
     version: int
@@ -109,6 +110,8 @@ class Plan(msgspec.Struct, frozen=True):
     format: int = FORMAT
     version_min: str = ""
     schema_min: int = 0
+    jobs: tuple[Job, ...] = ()
+    timezone: str = "UTC"
 
     def tables(self) -> Iterator[tuple[Channel, Table]]:
         """Every table with its channel; a table is in one channel only."""

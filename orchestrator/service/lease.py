@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -44,13 +45,14 @@ class CentralLease:
         self._place = postgres.place_of(settings.central.dsn)
         self._world = world
         self._conn: psycopg.Connection | None = None
+        self._one = threading.Lock()  # several lanes ask before their rounds
 
     def hold(self) -> None:
-        with postgres.translated(self._place):
+        with self._one, postgres.translated(self._place):
             if self._conn is not None and not self._conn.closed:
                 self._conn.execute("SELECT")
                 return
-            self.release()
+            self._drop()
             conn = postgres.connect(self._dsn, "tillsync lease")
             try:
                 self._take(conn)
@@ -74,6 +76,10 @@ class CentralLease:
         """Nothing: what central did last is in its own tables."""
 
     def release(self) -> None:
+        with self._one:
+            self._drop()
+
+    def _drop(self) -> None:
         if self._conn is not None:
             self._conn.close()
             self._conn = None

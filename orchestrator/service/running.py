@@ -11,11 +11,14 @@ from orchestrator.core.world import World, real_world
 from orchestrator.errors import TillsyncError
 from orchestrator.service import manager as managers
 from orchestrator.service import scheduler
+from orchestrator.service.jobs import CentralJobs, TillWithJobs
 from orchestrator.service.lease import CentralLease, Lease, TillLease
-from orchestrator.service.rounds import Agent
-from orchestrator.service.scheduler import Ended, Rhythm
+from orchestrator.service.scheduler import Ended, Lane, Rhythm
 from orchestrator.settings import CentralSettings, Common, TillSettings
 from orchestrator.till.agent import TillAgent
+
+JOBS_SECONDS = 1.0
+"""How often head office's jobs are looked at: that costs nothing while none is due."""
 
 said = log.logger("service")
 
@@ -25,22 +28,30 @@ class Parts:
     """What a service is made of. Nothing of it is open before the first round."""
 
     node: str
-    agent: Agent
+    lanes: tuple[Lane, ...]
     lease: Lease
     world: World
     settings: Common
 
 
 def central(settings: CentralSettings) -> Parts:
-    """Head office's."""
+    """Head office's: its jobs are a lane of their own."""
     world = real_world()
-    return Parts("central", CentralAgent(settings, world), CentralLease(settings, world), world, settings)
+    lanes = [Lane(CentralAgent(settings, world), _rhythm(settings))]
+    if any(job.at == "central" for job in settings.job):
+        lanes.append(Lane(CentralJobs(settings, world), Rhythm(JOBS_SECONDS, JOBS_SECONDS)))
+    return Parts("central", tuple(lanes), CentralLease(settings, world), world, settings)
 
 
 def till(settings: TillSettings) -> Parts:
-    """A till's."""
+    """A till's: its jobs are short, and run before a round."""
     world = real_world()
-    return Parts(settings.node, TillAgent(settings, world), TillLease(settings), world, settings)
+    agent = TillWithJobs(TillAgent(settings, world), settings, world)
+    return Parts(settings.node, (Lane(agent, _rhythm(settings)),), TillLease(settings), world, settings)
+
+
+def _rhythm(settings: Common) -> Rhythm:
+    return Rhythm.of(settings.poll_ms, settings.poll_idle_ms)
 
 
 def run(make: Callable[[], Parts], *, verbose: bool = False) -> bool:
@@ -55,8 +66,7 @@ def run(make: Callable[[], Parts], *, verbose: bool = False) -> bool:
     while True:
         settings = parts.settings
         log.configure(level="debug" if verbose else settings.log_level)
-        rhythm = Rhythm.of(settings.poll_ms, settings.poll_idle_ms)
-        ended = scheduler.run(parts.agent, parts.lease, parts.world, rhythm, labels, manager)
+        ended = scheduler.run(parts.lanes, parts.lease, parts.world, labels, manager)
         if ended is not Ended.RELOAD:
             return ended is Ended.IN_ORDER
         try:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -55,14 +56,23 @@ class Rhythm:
 class Service:
     """One agent's rounds. `turn` is one of them; it never raises."""
 
-    def __init__(self, agent: Agent, lease: Lease, world: World, rhythm: Rhythm, labels: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        lease: Lease,
+        world: World,
+        rhythm: Rhythm,
+        labels: Mapping[str, str],
+        stopping: threading.Event | None = None,
+    ) -> None:
+        """`stopping`: of the service that this one's rounds are made beside; what they cannot do does not end that."""
         self._agent, self._lease, self._world, self._labels = agent, lease, world, labels
         self._backoff = pace.Backoff(rhythm.poll_seconds)
         self._pace = pace.Pace(rhythm.poll_seconds, rhythm.idle_seconds)
         self._said = ""
-        self._begun = False
+        self._begun = stopping is not None
         self._busy_since = inf
-        self.stopping = threading.Event()
+        self.stopping = stopping or threading.Event()
         self.fault: BaseException | None = None
 
     def turn(self) -> float:
@@ -123,28 +133,40 @@ class Service:
         return pause
 
 
-def run(agent: Agent, lease: Lease, world: World, rhythm: Rhythm, labels: Mapping[str, str], manager: Manager) -> Ended:
-    """Rounds until SIGTERM or SIGINT, or SIGHUP to begin anew; then the current round ends.
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """An agent whose rounds are made in a thread of their own, so that no lane waits for another's."""
 
-    `labels` go with every log line.
+    agent: Agent
+    rhythm: Rhythm
+
+
+def run(lanes: Sequence[Lane], lease: Lease, world: World, labels: Mapping[str, str], manager: Manager) -> Ended:
+    """Rounds until SIGTERM or SIGINT, or SIGHUP to begin anew; then the current ones end.
+
+    The first lane is what the service is for. `labels` go with every log line.
 
     Raises Busy TS-720 where another run holds the lease, and at the start whatever no later round can put right; an
     unreachable database is waited for, at the start too.
     """
-    service = Service(agent, lease, world, rhythm, labels)
+    first = lanes[0].rhythm
+    service = Service(lanes[0].agent, lease, world, first, labels)
+    beside = [Service(lane.agent, lease, world, lane.rhythm, labels, service.stopping) for lane in lanes[1:]]
     structlog.contextvars.bind_contextvars(**labels)
     _hold_at_start(lease)
     with _signals(service.stopping) as hangup:
-        thread = threading.Thread(target=service.run, daemon=True, name="rounds")
-        thread.start()
-        log.info("started", poll_ms=round(rhythm.poll_seconds * 1000))
+        at_work = {threading.Thread(target=each.run, daemon=True): each for each in (service, *beside)}
+        for thread in at_work:
+            thread.start()
+        log.info("started", poll_ms=round(first.poll_seconds * 1000))
         manager.ready("rounds are made")
-        _wait(service, thread, manager)
+        _wait(service.stopping, at_work, manager)
         manager.reloading() if hangup.is_set() else manager.stopping()
-        ended = _stop(thread, agent)
+        ended = _stop(list(at_work), [lane.agent for lane in lanes])
     log.info("stopped", in_order=ended)
     if ended:
-        agent.close()
+        for lane in lanes:
+            lane.agent.close()
         lease.release()
     if service.fault is not None:
         raise service.fault
@@ -172,25 +194,31 @@ def _hold_at_start(lease: Lease) -> None:
             raise
 
 
-def _wait(service: Service, thread: threading.Thread, manager: Manager) -> None:
+def _wait(stopping: threading.Event, at_work: Mapping[threading.Thread, Service], manager: Manager) -> None:
     """Until it is to stop. A wait without an end cannot be interrupted on Windows, and the watchdog wants to hear."""
     pause = min(WAKE_SECONDS, manager.watchdog_seconds / 3 or WAKE_SECONDS)
-    while not service.stopping.wait(pause):
-        if thread.is_alive() and not service.is_stuck:
+    while not stopping.wait(pause):
+        if all(thread.is_alive() and not service.is_stuck for thread, service in at_work.items()):
             manager.alive()
 
 
-def _stop(thread: threading.Thread, agent: Agent) -> bool:
-    """Let the current round end; break it off where it takes too long. Whether it ended."""
-    thread.join(STOP_SECONDS_MAX)
-    if thread.is_alive():
+def _stop(threads: Sequence[threading.Thread], agents: Sequence[Agent]) -> bool:
+    """Let the current rounds end; break them off where that takes too long. Whether they ended."""
+    if not _joined(threads, STOP_SECONDS_MAX):
         log.warning("the round is broken off")
-        interrupt = getattr(agent, "interrupt", None)
-        if interrupt is not None:
-            with suppress(Exception):
-                interrupt()
-        thread.join(INTERRUPTED_SECONDS_MAX)
-    return not thread.is_alive()
+        for agent in agents:
+            interrupt = getattr(agent, "interrupt", None)
+            if interrupt is not None:
+                with suppress(Exception):
+                    interrupt()
+    return _joined(threads, INTERRUPTED_SECONDS_MAX)
+
+
+def _joined(threads: Sequence[threading.Thread], seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 @contextmanager
