@@ -70,8 +70,8 @@ def test_jobs_that_run_each_time_and_jobs_without_dates() -> None:
 def test_schedules_that_cannot_be(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         JobSettings(name="close", at="till", sql="SELECT 1", **given)
-    assert JobSettings(name="close", at="till", sql="SELECT 1", cron="0 2,3 * * *", per="run")
-    assert JobSettings(name="close", at="till", sql="SELECT 1", cron="0 2 * * 1,5")
+    assert JobSettings(name="close", at="till", sql="SELECT 1", cron="0 2,3 * * *", per="run").per == "run"
+    assert JobSettings(name="close", at="till", sql="SELECT 1", cron="0 2 * * 1,5").per == "day"
 
 
 @pytest.mark.parametrize(
