@@ -19,7 +19,15 @@ from orchestrator.masking import HIDDEN, mask
 from orchestrator.settings_channel import ChannelSettings, PolicySettings, TableSettings
 from orchestrator.settings_errors import SECRET_KEYS, in_one_line
 from orchestrator.settings_jobs import JobSettings
-from orchestrator.settings_parts import DatabaseSettings, Identifier, Node, RetentionSettings, TillFileSettings
+from orchestrator.settings_parts import (
+    BackupSettings,
+    DatabaseSettings,
+    Identifier,
+    LabelSettings,
+    Node,
+    RetentionSettings,
+    TillFileSettings,
+)
 from orchestrator.settings_watch import CalendarSettings, HttpSettings, LogSettings, NotifySettings, WatchSettings
 
 __all__ = [
@@ -123,6 +131,8 @@ class TillSettings(Common):
     relay: DatabaseSettings
     till: TillFileSettings
     lock_ms_max: Annotated[int, Field(ge=1, le=60_000)] = 200
+    labels: LabelSettings = LabelSettings()
+    backup: BackupSettings = BackupSettings()
 
     @classmethod
     def load_with_sources(cls, path: str | os.PathLike[str], **cli: Any) -> tuple[Self, list[sources.Layer]]:

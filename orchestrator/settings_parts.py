@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from apscheduler.triggers.cron import CronTrigger
 from psycopg import ProgrammingError
@@ -68,3 +68,24 @@ class TillFileSettings(Part):
     database: Path
     busy_timeout_ms: Annotated[int, Field(ge=0, le=600_000)] = 5_000
     machine: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+
+class LabelSettings(Part):
+    """Labels that a till prints. `query`: per table a SELECT over the till's file that makes a label of a row."""
+
+    sheet: Annotated[str, Field(min_length=1)] = "a4-3x8"
+    roll: Annotated[str, Field(min_length=1)] = "roll-58x40"
+    dpi: Literal[203, 300, 600] = 203
+    currency: Annotated[str, Field(max_length=8)] = "€"
+    decimal_comma: bool = True
+    font: Path | None = None
+    font_bold: Path | None = None
+    query: dict[Name, Annotated[str, Field(min_length=1)]] = {}
+
+
+class BackupSettings(Part):
+    """Where copies of the till's file go. `same_device`: also onto the disk that the file itself is on."""
+
+    directory: Path | None = None
+    keep: Annotated[int, Field(ge=1, le=10_000)] = 7
+    same_device: bool = False

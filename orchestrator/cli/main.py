@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "run",
     "status": "status",
     "notices": "notices",
+    "labels": "labels",
     "check": "check",
     "verify": "check",
     "repair-triggers": "check",
