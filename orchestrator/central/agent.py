@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 import psycopg
@@ -14,6 +15,7 @@ from orchestrator.central.publish import Publisher
 from orchestrator.central.purge import Purger
 from orchestrator.central.schema import Prepared
 from orchestrator.central.tick import Tick
+from orchestrator.core import skew
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide, Unreachable
 from orchestrator.log import logger
@@ -70,6 +72,7 @@ class CentralAgent:
         self._relay = connect_central(postgres.conninfo(settings.relay))
         self._central: _Central | None = None
         self._given_up: frozenset[str] = frozenset()
+        self._ahead = timedelta(0)  # of the relay's clock
         self._is_mended = False  # what was parked for a table's shape may go in now
 
     def round(self) -> Report:
@@ -95,6 +98,7 @@ class CentralAgent:
 
     def interrupt(self) -> None:
         """Ask the server to give up what the round is waiting for; called from another thread."""
+        self._relay.interrupt()
         central = self._central
         if central is not None:
             for conn in (central.conn, central.publisher_conn):
@@ -153,12 +157,14 @@ class CentralAgent:
 
     def _collect(self, central: _Central) -> collect.Collected:
         plan, mended = central.prepared.plan, self._is_mended
-        done = collect.collect(central.conn, self._relay, plan, self._world, retry_all=mended)
+        done = collect.collect(central.conn, self._relay, plan, self._world, retry_all=mended, ahead=self._ahead)
         self._is_mended = False
         return done
 
     def _publish(self, central: _Central) -> Tick | None:
-        plan, announced = central.prepared.plan, self._relay.head().plan_version
+        asked, head = self._world.now(), self._relay.head()
+        self._ahead = timedelta(seconds=skew.seconds(head.now, asked, self._world.now()) or 0.0)
+        plan, announced = central.prepared.plan, head.plan_version
         if announced < plan.version:
             # A plan that a DBA installed by script has brought no streams yet.
             with central.conn.transaction():

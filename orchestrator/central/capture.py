@@ -76,8 +76,11 @@ def ledger_script(captured: Captured, source: CatalogTable) -> sql.Composed:
     return _template("hold").format(hold=hold, columns=typed, key=_list(captured.key), index=index)
 
 
-def script(captured: Captured, source: CatalogTable) -> sql.Composed:
-    """The statements that install the capture of one table; running them again changes nothing."""
+def script(captured: Captured, source: CatalogTable, *, is_stamped: bool = False) -> sql.Composed:
+    """The statements that install the capture of one table; running them again changes nothing.
+
+    is_stamped: a policy of the table asks which of two changes was made later.
+    """
     columns = {c.name: c for c in source.columns}
     logged = [*captured.key, *captured.routing]
     names = {
@@ -89,6 +92,9 @@ def script(captured: Captured, source: CatalogTable) -> sql.Composed:
     }
     added = sql.SQL("\n").join(_added(captured, columns[c]) for c in logged)
     parts = [_template("log").format(**{**names, "columns": _roomy(columns[c] for c in logged), "added": added})]
+    if is_stamped:
+        index = sql.Identifier(object_name("key", captured.tab))
+        parts.append(_template("stamped").format(index=index, log=names["log"], key=_list(captured.key)))
     parts.append(_template("rescan").format(tab=captured.tab, log=sql.Identifier(captured.log)))
     parts.append(_reshaped(captured, [columns[c] for c in logged]))
     if captured.hold:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from orchestrator.central.merge import Sender
 from orchestrator.central.settle import Settled, settle
 from orchestrator.central.spool import Spool
 from orchestrator.central.stage import Stage
+from orchestrator.central.stamps import Stamps
 from orchestrator.central.unit import Unit
 from orchestrator.core.changes import Position, Shape
 from orchestrator.core.plan import Plan
@@ -65,8 +67,10 @@ class Collected:
 class Collector:
     """One round of collecting. Facts of the catalog are read once, when there is something to merge."""
 
-    def __init__(self, conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World) -> None:
-        self._conn, self._relay, self._plan, self._world = conn, relay, plan, world
+    def __init__(
+        self, conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World, ahead: timedelta = timedelta(0)
+    ) -> None:
+        self._conn, self._relay, self._plan, self._world, self._ahead = conn, relay, plan, world, ahead
         self._place = place_of(conn.info.dsn)
         self._facts: Facts | None = None
         self._units: dict[tuple[str, Shape], Unit | None] = {}
@@ -165,17 +169,21 @@ class Collector:
         """Stage the group part by part and merge it; a table whose columns changed midway is merged in two steps."""
         node, rank = self._node(group.node), self._read_facts().rank
         assert node is not None
-        sender = Sender(group.node, group.uid, node["params"])
-        positions, done = Positions(), Collected(moved=1)
+        sender = Sender(group.node, group.uid, node["params"], self._ahead)
+        positions, stamps, done = Positions(), Stamps(), Collected(moved=1)
         stage = self._stage(group.node)
+
+        def settled() -> Settled:
+            window = None if straight else positions.range
+            return settle(self._conn, stage, rank, sender, window, stamps.read())
+
         for _, _, frame in group.spool.parts():
-            for shape, changes in by_shape(frame, group, positions):
+            for shape, changes in by_shape(frame, group, positions, stamps):
                 if not stage.takes(shape):
-                    done = added(done, settle(self._conn, stage, rank, sender, None if straight else positions.range))
+                    done = added(done, settled())
                     stage = self._stage(group.node, follows=True)
                 stage.add(shape, changes)
-        done = added(done, settle(self._conn, stage, rank, sender, None if straight else positions.range))
-        return positions, done
+        return positions, added(done, settled())
 
     def _stage(self, node: str, *, follows: bool = False) -> Stage:
         return Stage(self._conn, lambda shape: self._unit(node, shape), follows=follows)
@@ -207,14 +215,21 @@ class Collector:
 
 
 def collect(
-    conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World, *, retry_all: bool = False
+    conn: psycopg.Connection,
+    relay: Uploads,
+    plan: Plan,
+    world: World,
+    *,
+    retry_all: bool = False,
+    ahead: timedelta = timedelta(0),
 ) -> Collected:
     """Every complete group that waits in the relay is merged; parked changes that are due, or all, are tried again.
 
+    ahead: how far central's clock is before the relay's.
     `conn` is a connection to central in autocommit mode; each group is one transaction. Raises TillsyncError for what
     is nobody's row: a login, a right, a disk, a table that is gone. Nothing is parked then.
     """
-    done = Collector(conn, relay, plan, world).run()
+    done = Collector(conn, relay, plan, world, ahead).run()
     with translated(place_of(conn.info.dsn)):
         released = parked.retry(conn, plan, force=retry_all)
     return replace(done, moved=done.moved + released, merged=done.merged + released)

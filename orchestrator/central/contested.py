@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,9 +11,12 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from orchestrator import assets
+from orchestrator.central import answers as answers_of
+from orchestrator.central import stamps
 from orchestrator.central.faults import is_row_fault, reason_of
+from orchestrator.central.stamps import Clock
 from orchestrator.central.unit import Unit
-from orchestrator.policies.contest import Decision
+from orchestrator.policies.contest import Answer, Decision
 from orchestrator.policies.merging import Image, Meeting
 from orchestrator.policies.merging import judge as judge_row
 
@@ -38,25 +41,38 @@ class _Verdict(NamedTuple):
     decision: Decision
     judged: tuple[str, ...]
     values: Image | None
+    note: str | None
 
 
-def judge(conn: psycopg.Connection, unit: Unit, node: str, uid: int) -> Judged:
+def judge(conn: psycopg.Connection, unit: Unit, uid: int, clock: Clock) -> Judged:
     """Judge every contested row of a unit's work table, in batches."""
     result = Judged()
+    newer = stamps.newer(conn, unit, clock) if unit.rules.is_stamped else {}
     while rows := conn.execute(unit.sql("contested"), {"rows_max": ROWS_MAX}).fetchall():
-        verdicts = [_verdict(unit, at, nonce, Meeting(*row)) for at, nonce, *row in rows]
-        failed = _write_back(conn, unit, verdicts)
+        answers, failed = answers_of.ask(conn, unit, [row[0] for row in rows])
+        meetings = [(at, nonce, Meeting(*row)) for at, nonce, *row in rows if at in answers]
+        verdicts = [_verdict(unit, at, nonce, row, newer, answers[at]) for at, nonce, row in meetings]
+        failed += _write_back(conn, unit, verdicts)
         result.failures += failed
         lost = {at for at, _, _ in failed}
         conflicts = [v for v in verdicts if v.decision.conflict and v.at not in lost]
         if conflicts:
-            _record(conn, unit, node, uid, conflicts)
+            _record(conn, unit, clock.node, uid, conflicts)
         result.conflicts += len(conflicts)
     return result
 
 
-def _verdict(unit: Unit, at: int, nonce: int, row: Meeting) -> _Verdict:
-    return _Verdict(at, nonce, row, *judge_row(row, unit.values, unit.rules))
+def _verdict(
+    unit: Unit,
+    at: int,
+    nonce: int,
+    row: Meeting,
+    newer: Mapping[int, tuple[bool, str | None]],
+    answers: Mapping[str, Answer | None],
+) -> _Verdict:
+    is_newer, note = newer.get(at, (False, None))
+    asked = row._replace(newer=is_newer, answers=answers)
+    return _Verdict(at, nonce, asked, *judge_row(asked, unit.values, unit.rules), note)
 
 
 def _write_back(conn: psycopg.Connection, unit: Unit, verdicts: Sequence[_Verdict]) -> list[tuple[int, str, str]]:
@@ -100,6 +116,8 @@ def _record(conn: psycopg.Connection, unit: Unit, node: str, uid: int, verdicts:
             "ours": image(v.row.central, v.row.there),
             "outcome": image(v.values),
             "winner": v.decision.winner.value,
+            "note": v.note,
+            "state": "open" if v.decision.is_open else "decided",
         }
         for v in verdicts
     )

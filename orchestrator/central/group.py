@@ -12,6 +12,7 @@ import psycopg
 
 from orchestrator import assets
 from orchestrator.central.spool import Spool
+from orchestrator.central.stamps import Stamps
 from orchestrator.core import wire
 from orchestrator.core.changes import Position, Shape, decode_upload
 from orchestrator.errors import TillsyncError
@@ -79,11 +80,14 @@ def spooled(node: str, parts: Iterable[FetchedUpload], spool: Spool) -> tuple[Po
     return ends.pop()
 
 
-def by_shape(frame: bytes, group: Group, positions: Positions) -> Iterator[tuple[Shape, list[tuple[Any, ...]]]]:
+def by_shape(
+    frame: bytes, group: Group, positions: Positions, stamps: Stamps
+) -> Iterator[tuple[Shape, list[tuple[Any, ...]]]]:
     """The changes (seq, nonce, op, old, new) of a part, by shape in the order of their first change."""
     try:
         upload = decode_upload(wire.unpack(frame))
         positions.add(upload.changes)
+        stamps.add(upload)
         found: dict[int, list[tuple[Any, ...]]] = {}
         for seq, nonce, shape, op, old, new in upload.changes:
             if shape < 0:

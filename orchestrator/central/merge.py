@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 
 from orchestrator import assets
+from orchestrator.central import stamps
 from orchestrator.central.contested import judge
 from orchestrator.central.faults import is_row_fault, reason_of
 from orchestrator.central.stage import Stage
+from orchestrator.central.stamps import Clock
 from orchestrator.central.unit import Unit
 
 ANALYZE_ROWS_MIN = 2_000
@@ -24,11 +27,16 @@ _VERBS = {"put": ["I", "U"], "delete": ["D"]}
 
 @dataclass(frozen=True)
 class Sender:
-    """Whose changes these are."""
+    """Whose changes these are. ahead: how far central's clock is before the relay's."""
 
     node: str
     uid: int
     params: Mapping[str, Any]
+    ahead: timedelta = timedelta(0)
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self.node, self.ahead)
 
 
 @dataclass(frozen=True)
@@ -87,11 +95,13 @@ class _Merger:
             self._apply(unit, "delete", None)
         while self._failures and self._again():
             pass
+        for unit in (u for u in classified if u.rules.is_stamped):
+            stamps.note(self._conn, unit, self._sender.clock, [f.at for f in self._failures if f.unit is unit])
         return Merged(tuple(self._failures), self._conflicts)
 
     def _inserted(self, unit: Unit) -> bool:
         """The short way for what tills mostly send: new rows, put in as they are staged."""
-        if not self._stage.only_inserts(unit.table.name):
+        if not self._stage.only_inserts(unit.table.name) or unit.rules.is_stamped:
             return False
         try:
             with self._conn.transaction():
@@ -115,7 +125,7 @@ class _Merger:
         ):  # append_only never touches a row that is there, so its right to update is not needed
             execute(unit.sql("lock"), {})
         execute(unit.sql("classify"), {})
-        judged = judge(self._conn, unit, self._sender.node, self._sender.uid)
+        judged = judge(self._conn, unit, self._sender.uid, self._sender.clock)
         self._conflicts += judged.conflicts
         self._failures += [Failure(unit, "judge", at, reason, state) for at, reason, state in judged.failures]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from orchestrator import assets
 from orchestrator.central import facts as facts_of
+from orchestrator.central import stamps
 from orchestrator.central import unit as units
 from orchestrator.central.facts import Facts
 from orchestrator.central.faults import is_row_fault
@@ -115,6 +117,7 @@ def _retry_node(conn: psycopg.Connection, plan: Plan, facts: Facts, node: str, i
         stage = Stage(conn, unit_of, canonical=True)
         units_of: dict[str, Unit] = {}
         reasons: dict[int, tuple[str, str]] = {}
+        stamps.lay_down(conn, [(c.ids[0], c.stamp, c.stamp_note) for c in waiting.values() if c.stamp is not None])
         # A row that came and went while it was parked comes to nothing.
         for shape, chains in _by_shape(c for c in waiting.values() if c.old or c.new).items():
             if not stage.takes(shape):
@@ -170,6 +173,8 @@ class Chain:
     ids: list[int] = field(default_factory=list)
     old: Mapping[str, Any] | None = None
     new: Mapping[str, Any] | None = None
+    stamp: datetime | None = None
+    stamp_note: str | None = None
 
     @property
     def op(self) -> str:
@@ -193,7 +198,7 @@ def _chains(conn: psycopg.Connection, node: str, ids: Sequence[int] | None) -> l
         name = (row["tab"], repr(sorted(row["key"].items())))
         chain = found.setdefault(name, Chain(row["tab"], row["key"], old=row["old"]))
         chain.ids.append(row["id"])
-        chain.new = row["new"]
+        chain.new, chain.stamp, chain.stamp_note = row["new"], row["stamp"], row["stamp_note"]
     return list(found.values())
 
 

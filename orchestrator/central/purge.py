@@ -17,8 +17,11 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator import assets
+from orchestrator.central import stamps
+from orchestrator.central.capture import Captured
 from orchestrator.central.schema import Prepared
 from orchestrator.core.world import World
+from orchestrator.policies import rules
 from orchestrator.relay.client import CentralRelay
 from orchestrator.settings import RetentionSettings
 
@@ -50,6 +53,7 @@ class Purger:
     ) -> None:
         self._conn, self._relay, self._world = conn, relay, world
         self._captured, self._retention = prepared.captured, retention
+        self._stamped = {table.name for _, table in prepared.plan.tables() if rules(table).is_stamped}
         self._look_at = world.monotonic()
         self._left: Iterator[tuple[str, int]] | None = None
 
@@ -97,7 +101,7 @@ class Purger:
             # First what a tick could start from: as long as it is there, so is everything since.
             yield "ticks", partial(self._bounded, "intents", n=base["n"])
             for captured in self._captured:
-                yield captured.log, partial(self._of, "log", log=captured.log, xmin=base["xmin"])
+                yield captured.log, partial(self._of_log, captured, base["xmin"])
                 if captured.hold:
                     yield captured.hold, partial(self._of, "hold", hold=captured.hold, n=base["n"])
         if self._rested():
@@ -123,6 +127,11 @@ class Purger:
             pieces[name] = sql.Identifier(given) if name in ("log", "hold") else sql.Literal(given)
         statement = sql.SQL(assets.query(f"central/purge.{block}"))
         return self._conn.execute(statement.format(**pieces, rows_max=ROWS_MAX)).rowcount
+
+    def _of_log(self, captured: Captured, xmin: str) -> int:
+        if captured.tab not in self._stamped:
+            return self._of("log", log=captured.log, xmin=xmin)
+        return stamps.purge(self._conn, captured, xmin, ROWS_MAX)
 
     def _bounded(self, block: str, **given: Any) -> int:
         return self._conn.execute(assets.query(f"central/purge.{block}"), {**given, "rows_max": ROWS_MAX}).rowcount

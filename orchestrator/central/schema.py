@@ -17,6 +17,7 @@ from orchestrator.core.jobs import of_settings
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Catalog, compiled_filters, make_plan
 from orchestrator.errors import ConfigError, TillsyncError
+from orchestrator.policies import rules
 from orchestrator.postgres import first_line
 from orchestrator.settings import CentralSettings
 
@@ -114,12 +115,13 @@ def script(prepared: Prepared, *, plan: Plan | None = None, only: Collection[str
     parts: list[sql.Composable] = [
         sql.SQL(assets.text(f"sql/central/{file}")) for file in ("schema.sql", "jobs/schema.sql")
     ]
+    stamped = {table.name for _, table in prepared.plan.tables() if rules(table).is_stamped}
     for captured in prepared.captured:
         if only is not None and captured.tab not in only:
             continue
         source = prepared.catalog[captured.tab]
         parts.append(sql.SQL("-- {}").format(sql.SQL(captured.tab)))
-        parts.append(capture.script(captured, source))
+        parts.append(capture.script(captured, source, is_stamped=captured.tab in stamped))
         parts.append(_save_captured(captured))
     save_plan = sql.SQL(assets.template("sql/central/save_plan.sql"))
     parts.append(save_plan.format(version=stored.version, body=plans.encode(stored).decode()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -11,6 +11,7 @@ from orchestrator import assets
 from orchestrator.central.merge import Sender, merge
 from orchestrator.central.parked import park, park_unread
 from orchestrator.central.stage import Stage
+from orchestrator.central.stamps import Stamp, keep, lay_down
 
 Window = tuple[int, int]
 """First and last number of the positions that may have been merged before."""
@@ -26,7 +27,12 @@ class Settled:
 
 
 def settle(
-    conn: psycopg.Connection, stage: Stage, rank: Mapping[str, int], sender: Sender, window: Window | None
+    conn: psycopg.Connection,
+    stage: Stage,
+    rank: Mapping[str, int],
+    sender: Sender,
+    window: Window | None,
+    stamps: Iterable[Stamp] = (),
 ) -> Settled:
     """Settle all that is staged, within the caller's transaction. `window` is None where every change is a new one.
 
@@ -37,10 +43,15 @@ def settle(
             conn.execute(unit.sql("ask_echo"), {"node": sender.node})
     if window is not None:
         _drop_known(conn, stage, sender, window)
+    is_stamped = any(unit.rules.is_stamped for unit in stage.units.values())
+    if is_stamped:
+        lay_down(conn, stamps, follows=stage.follows)
     parked = park_unread(conn, stage.unread, sender)
     parked += _hold_back(conn, stage, sender)
     merged = merge(conn, stage, rank, sender)
     failed = park(conn, merged.failures, sender)
+    if is_stamped and parked + failed:
+        keep(conn, sender.node, sender.uid)
     left = sum(stage.staged.values()) - failed
     return Settled(left, merged.conflicts, parked + failed)
 

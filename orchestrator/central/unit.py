@@ -88,8 +88,9 @@ class Unit:
         return tuple(f for f in self.fields if not f.is_key)
 
     def sql(self, block: str, **more: Piece) -> sql.Composed:
-        """A block of `sql/central/merge/queries.sql` with this unit's names filled in; run it with parameters."""
-        return sql.SQL(assets.query(f"central/merge.{block}")).format(**self.pieces, **more)
+        """A block of `sql/central/merge/queries.sql`, or of another file that it names, with this unit's names filled
+        in; run it with parameters."""
+        return sql.SQL(assets.query(block if "." in block else f"central/merge.{block}")).format(**self.pieces, **more)
 
     @cached_property
     def pieces(self) -> Mapping[str, Piece]:
@@ -161,14 +162,13 @@ class Unit:
         texts = {f.name: sql.SQL("{}::text").format(f.at("n")) for f in self.keys}
         return {
             "key_json": _object(self.table.key, ({**fixed, **texts}[k] for k in self.table.key)),
-            "old_json": _object(
-                (f.name for f in self.fields), (sql.SQL("{}::text").format(f.at("o")) for f in self.fields)
-            ),
-            "new_json": _object(
-                (f.name for f in self.fields), (sql.SQL("{}::text").format(f.at("n")) for f in self.fields)
-            ),
+            **{f"{side}_json": self._image_json(side[0]) for side in ("old", "new", "central")},
             "op": sql.SQL("CASE WHEN NOT s.has THEN 'D' WHEN s.had THEN 'U' ELSE 'I' END"),
         }
+
+    def _image_json(self, letter: str) -> Piece:
+        texts = (sql.SQL("{}::text").format(f.at(letter)) for f in self.fields)
+        return _object((f.name for f in self.fields), texts)
 
     def _clash(self, f: Field) -> Piece:
         """Whether the field of a row that both sides have needs its policy."""

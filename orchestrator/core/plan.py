@@ -23,6 +23,12 @@ class PolicySpec(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: str
     states: tuple[str, ...] = ()
     fallback: str = "central_wins"
+    function: str = ""
+
+    @property
+    def asks_when(self) -> bool:
+        """Whether it asks which of two changes was made later."""
+        return "newest_wins" in (self.policy, self.fallback)
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -58,6 +64,11 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     filter: str | None = None
     notice: Notice | None = None
     unique: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def asks_when(self) -> bool:
+        """Whether a policy of the table asks when a change was made."""
+        return any(p.asks_when for p in (self.policy, *self.column_policy.values()))
 
     @property
     def column_names(self) -> tuple[str, ...]:

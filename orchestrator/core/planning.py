@@ -14,7 +14,17 @@ from orchestrator.core.plan import Channel, Column, Notice, Plan, PolicySpec, Ta
 from orchestrator.errors import ConfigError
 from orchestrator.settings import ChannelSettings, PolicySettings, TableSettings
 
-POLICIES = ("append_only", "central_wins", "branch_wins", "column_merge", "additive", "state_machine")
+POLICIES = (
+    "append_only",
+    "central_wins",
+    "branch_wins",
+    "newest_wins",
+    "column_merge",
+    "additive",
+    "state_machine",
+    "manual",
+    "function",
+)
 
 
 class CatalogColumn(msgspec.Struct, frozen=True):
@@ -121,6 +131,7 @@ def _table(settings: TableSettings, channel: ChannelSettings, catalog: Catalog) 
     policy = _policy(settings.policy, place)
     if channel.direction == "up" and "policy" not in settings.model_fields_set:
         policy = PolicySpec("append_only")
+    _check_stamps(channel, [policy, *(_policy(p, place) for p in settings.column_policy.values())], place)
     columns = _columns(settings, source, place)
     names = {c.name for c in columns}
     for name in [*settings.column_policy, *(settings.notice.columns if settings.notice else ())]:
@@ -184,7 +195,17 @@ def _policy(settings: PolicySettings, place: str) -> PolicySpec:
     for name in (settings.policy, settings.fallback):
         if name not in POLICIES:
             raise ConfigError("TS-138", f"{place}: policy {name} is not in this version", hint=_nearest(name, POLICIES))
-    return PolicySpec(settings.policy, settings.states, settings.fallback)
+    return PolicySpec(settings.policy, settings.states, settings.fallback, settings.function or "")
+
+
+def _check_stamps(channel: ChannelSettings, policies: Iterable[PolicySpec], place: str) -> None:
+    """When head office changed a row is known where its changes are captured, which is where they go down."""
+    if channel.direction != "both" and any(p.asks_when for p in policies):
+        raise ConfigError(
+            "TS-148",
+            f"{place}: newest_wins in a channel that goes {channel.direction}",
+            hint='make it direction = "both", or take another policy',
+        )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

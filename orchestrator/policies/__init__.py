@@ -11,18 +11,31 @@ from collections.abc import Callable
 
 from orchestrator.core.plan import PolicySpec, Table
 from orchestrator.errors import ConfigError
-from orchestrator.policies import additive, append_only, branch_wins, central_wins, column_merge, state_machine
+from orchestrator.policies import (
+    additive,
+    append_only,
+    branch_wins,
+    central_wins,
+    column_merge,
+    function,
+    manual,
+    newest_wins,
+    state_machine,
+)
 from orchestrator.policies.contest import Policy, Rules
 
 _MAKERS: dict[str, Callable[[PolicySpec, Policy], Policy]] = {
     "append_only": append_only.make,
     "central_wins": central_wins.make,
     "branch_wins": branch_wins.make,
+    "newest_wins": newest_wins.make,
     "column_merge": column_merge.make,
     "additive": additive.make,
     "state_machine": state_machine.make,
+    "manual": manual.make,
+    "function": function.make,
 }
-_FALLBACKS = {"central_wins": central_wins.POLICY, "branch_wins": branch_wins.POLICY}
+_FALLBACKS = {p.POLICY.name: p.POLICY for p in (central_wins, branch_wins, newest_wins, manual)}
 _NUMBERS = ("int", "float", "numeric")
 
 NAMES = tuple(_MAKERS)

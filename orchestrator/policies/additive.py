@@ -3,7 +3,7 @@
 | at the till     | at head office        | outcome                                                              |
 |-----------------|-----------------------|----------------------------------------------------------------------|
 | number changed  | number changed        | head office's value + (the till's new - the till's old), below zero too |
-| text changed    | same text changed     | `fallback`: central_wins unless it says branch_wins                  |
+| text changed    | same text changed     | `fallback`: central_wins unless it says another one                  |
 | row changed     | row deleted           | stays deleted, recorded: a movement of what is not there any more    |
 | row deleted     | row changed           | the row stays, recorded                                              |
 | row made        | same key made         | the sum of both                                                      |
@@ -21,13 +21,13 @@ from dataclasses import replace
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation
 
 from orchestrator.core.plan import PolicySpec
-from orchestrator.policies.contest import Cell, Choice, Judges, Kind, Policy, Winner
+from orchestrator.policies.contest import Cell, Choice, Judges, Policy, Presence, Winner
 
 # PostgreSQL's numeric has at most 131 072 digits before the point and 16 383 after it: no sum is ever rounded here.
 _EXACT = Context(prec=150_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 
-def row(kind: Kind) -> Winner:
+def row(presence: Presence) -> Winner:
     return Winner.CENTRAL
 
 
@@ -38,7 +38,7 @@ def make(spec: PolicySpec, fallback: Policy) -> Policy:
             return Choice(total, Winner.BOTH, conflict=False)
         return Choice(c.ours, Winner.BOTH, conflict=False) if c.ours == c.theirs else fallback.cell(c)
 
-    return Policy("additive", cell, row, judges=Judges.MOVES)
+    return Policy("additive", cell, row, judges=Judges.MOVES, is_stamped=fallback.is_stamped)
 
 
 def for_others(policy: Policy, fallback: Policy) -> Policy:

@@ -14,14 +14,14 @@ The default of tables in channels that only go up. A correction is a row of its 
 from __future__ import annotations
 
 from orchestrator.core.plan import PolicySpec
-from orchestrator.policies.contest import Cell, Choice, Judges, Kind, Policy, Winner
+from orchestrator.policies.contest import Cell, Choice, Judges, Policy, Presence, Winner
 
 
 def cell(c: Cell) -> Choice:
     return Choice(c.ours, Winner.CENTRAL)
 
 
-def row(kind: Kind) -> Winner:
+def row(presence: Presence) -> Winner:
     return Winner.CENTRAL
 
 

@@ -14,14 +14,14 @@ For data that is a store's own, such as its orders. Between two tills of one sto
 from __future__ import annotations
 
 from orchestrator.core.plan import PolicySpec
-from orchestrator.policies.contest import Cell, Choice, Kind, Policy, Winner
+from orchestrator.policies.contest import Cell, Choice, Policy, Presence, Winner
 
 
 def cell(c: Cell) -> Choice:
     return Choice(c.theirs, Winner.TILL)
 
 
-def row(kind: Kind) -> Winner:
+def row(presence: Presence) -> Winner:
     return Winner.TILL
 
 

@@ -13,14 +13,14 @@ Every case is recorded with both images. For data that head office is responsibl
 from __future__ import annotations
 
 from orchestrator.core.plan import PolicySpec
-from orchestrator.policies.contest import Cell, Choice, Kind, Policy, Winner
+from orchestrator.policies.contest import Cell, Choice, Policy, Presence, Winner
 
 
 def cell(c: Cell) -> Choice:
     return Choice(c.ours, Winner.CENTRAL)
 
 
-def row(kind: Kind) -> Winner:
+def row(presence: Presence) -> Winner:
     return Winner.CENTRAL
 
 

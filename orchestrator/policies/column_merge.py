@@ -3,7 +3,7 @@
 | at the till    | at head office          | outcome                                                             |
 |----------------|-------------------------|---------------------------------------------------------------------|
 | column changed | another column changed  | both, and no conflict                                               |
-| column changed | same column changed     | `fallback` for that column: central_wins unless it says branch_wins |
+| column changed | same column changed     | `fallback` for that column: central_wins unless it says another one |
 | row changed    | row deleted             | the row comes back whole, as the till has it                        |
 | row deleted    | row changed             | the row stays; the till gets it back                                |
 | row made       | same key made           | `fallback` for the columns that differ                              |
@@ -16,13 +16,13 @@ is that a delete loses to an edit, whoever made it.
 from __future__ import annotations
 
 from orchestrator.core.plan import PolicySpec
-from orchestrator.policies.contest import Kind, Policy, Winner
+from orchestrator.policies.contest import Kind, Policy, Presence, Winner
 
 
-def row(kind: Kind) -> Winner:
+def row(presence: Presence) -> Winner:
     """The side that has edited the row, and so keeps it alive."""
-    return Winner.TILL if kind is Kind.GONE_HERE else Winner.CENTRAL
+    return Winner.TILL if presence.kind is Kind.GONE_HERE else Winner.CENTRAL
 
 
 def make(spec: PolicySpec, fallback: Policy) -> Policy:
-    return Policy("column_merge", fallback.cell, row)
+    return Policy("column_merge", fallback.cell, row, is_stamped=fallback.is_stamped)

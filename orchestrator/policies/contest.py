@@ -8,10 +8,15 @@ them differ was decided by the database, which knows the types, so `1.0` and `1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator.core.plan import PolicySpec
+
+Answer = Mapping[str, str | None]
+"""A row as a function of the DBA's wants it: values as text, by column. Columns may be left out."""
+
+NO_ROW: Answer = {}
 
 
 class Kind(StrEnum):
@@ -46,21 +51,39 @@ class Cell:
     """One column that must be judged. `base` is None too where the till had no row before.
 
     moved_here: head office's value is not the base. Theirs and ours differ, but for a policy that judges MOVES.
+    newer: the till's change was made after head office's. answers: what functions of the DBA's made of the whole row,
+    None for no row; only those that a policy of the table names.
     """
 
     base: str | None
     theirs: str | None
     ours: str | None
     moved_here: bool
+    name: str = ""
+    newer: bool = False
+    answers: Mapping[str, Answer | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The value of one cell, whose it is, and whether anybody lost something that a person should see."""
+    """The value of one cell, whose it is, and whether anybody lost something that a person should see.
+
+    is_open: the value stands until a person has decided.
+    """
 
     value: str | None
     winner: Winner
     conflict: bool = True
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Whether a row exists must be judged: one side changed it, on the other it is gone. See Cell for the rest."""
+
+    kind: Kind
+    newer: bool = False
+    answers: Mapping[str, Answer | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,13 +92,18 @@ class Policy:
 
     cell: the value of one column. row: who decides whether the row exists, for GONE_HERE and GONE_THERE.
     deletes: whether a till may delete rows of the table at all; where not, its deletes are its own housekeeping.
+    is_stamped: it asks which change was made later. is_open: what it says of a row stands until a person has decided.
+    function: the DBA's function whose answer it needs.
     """
 
     name: str
     cell: Callable[[Cell], Choice]
-    row: Callable[[Kind], Winner]
+    row: Callable[[Presence], Winner]
     judges: Judges = Judges.CLASHES
     deletes: bool = True
+    is_stamped: bool = False
+    is_open: bool = False
+    function: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +114,7 @@ class Decision:
     values: Mapping[str, str | None]
     winner: Winner
     conflict: bool
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,17 +127,34 @@ class Rules:
     def of(self, column: str) -> Policy:
         return self.columns.get(column, self.table)
 
+    @property
+    def every(self) -> tuple[Policy, ...]:
+        return (self.table, *self.columns.values())
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether any of them asks which change was made later."""
+        return any(p.is_stamped for p in self.every)
+
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The DBA's functions that they ask."""
+        return tuple(sorted({p.function for p in self.every if p.function}))
+
 
 PolicyFor = Callable[[PolicySpec], Policy]
 
 
-def decide(kind: Kind, cells: Mapping[str, Cell], rules: Rules) -> Decision:
+def decide(presence: Presence, cells: Mapping[str, Cell], rules: Rules) -> Decision:
     """Judge one row. `cells` are the columns that need a judgement; the others are merged already."""
+    kind, table = presence.kind, rules.table
     if kind in (Kind.GONE_HERE, Kind.GONE_THERE):
-        winner = rules.table.row(kind)
+        winner = table.row(presence)
         if winner is Winner.CENTRAL:
-            return Decision("keep", {}, winner, conflict=True)
+            return Decision("keep", {}, winner, conflict=True, is_open=table.is_open)
         return Decision("make" if kind is Kind.GONE_HERE else "delete", {}, winner, conflict=True)
+    if table.function and presence.answers.get(table.function, NO_ROW) is None:
+        return Decision("delete", {}, Winner.BOTH, conflict=True)
     choices = {name: rules.of(name).cell(cell) for name, cell in cells.items()}
     winners = {choice.winner for choice in choices.values()}
     return Decision(
@@ -116,4 +162,5 @@ def decide(kind: Kind, cells: Mapping[str, Cell], rules: Rules) -> Decision:
         {name: choice.value for name, choice in choices.items()},
         winners.pop() if len(winners) == 1 else Winner.BOTH,
         conflict=any(choice.conflict for choice in choices.values()),
+        is_open=any(choice.is_open for choice in choices.values()),
     )

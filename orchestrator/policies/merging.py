@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from orchestrator.policies.contest import Cell, Decision, Judges, Kind, Rules, decide
+from orchestrator.policies.contest import Answer, Cell, Decision, Judges, Kind, Presence, Rules, decide
 
 Image = Sequence[str | None]
 
@@ -29,7 +30,8 @@ class Meeting(NamedTuple):
     """A till's change of a row, and head office's row.
 
     had, has: whether the till had the row before and has it now; there: whether head office has it. An image of what
-    is not there is all None. The last three say with a 1 for each field where two images differ.
+    is not there is all None. Three say with a 1 for each field where two images differ. newer: the till's change was
+    made later. answers: see Cell.
     """
 
     had: bool
@@ -41,6 +43,8 @@ class Meeting(NamedTuple):
     new_old: str
     central_old: str
     new_central: str
+    newer: bool = False
+    answers: Mapping[str, Answer | None] = MappingProxyType({})
 
     @property
     def kind(self) -> Kind:
@@ -50,9 +54,11 @@ class Meeting(NamedTuple):
             return Kind.GONE_HERE
         return Kind.BOTH_CHANGED if self.had else Kind.BOTH_MADE
 
-    def cell(self, place: int) -> Cell:
+    def cell(self, column: Placed) -> Cell:
+        place = column.place
         moved_here = not self.had or self.central_old[place] == "1"
-        return Cell(self.old[place], self.new[place], self.central[place], moved_here)
+        images = self.old[place], self.new[place], self.central[place]
+        return Cell(*images, moved_here, column.name, self.newer, self.answers)
 
     def takes(self, place: int) -> bool:
         """Whether a column that needs no policy has the till's value: it changed it, or both have the same."""
@@ -112,8 +118,8 @@ def judge(m: Meeting, columns: Sequence[Placed], rules: Rules) -> Merged:
     """Let the policies judge a row."""
     cells = {}
     if m.has and m.there:
-        cells = {c.name: m.cell(c.place) for c in columns if m.needs(c.place, rules.of(c.name).judges)}
-    decision = decide(m.kind, cells, rules)
+        cells = {c.name: m.cell(c) for c in columns if m.needs(c.place, rules.of(c.name).judges)}
+    decision = decide(Presence(m.kind, m.newer, m.answers), cells, rules)
     differs = m.new_old if m.has else m.central_old
     judged = tuple(cells) or tuple(c.name for c in columns if differs[c.place] == "1")
     return Merged(decision, judged, _row(m, columns, decision.action, decision.values))

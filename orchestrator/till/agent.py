@@ -13,7 +13,7 @@ from orchestrator import __version__, postgres
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
-from orchestrator.relay.client import connect_branch
+from orchestrator.relay.client import BranchRelay, connect_branch
 from orchestrator.relay.messages import Hello
 from orchestrator.settings import TillSettings
 from orchestrator.till import changelog, machine, state, watch
@@ -75,7 +75,7 @@ class TillAgent:
             if self._machine is not None:
                 machine.check(self._relay, hello, self._machine)
             failed: list[TillsyncError] = []
-            sent = _tried(failed, lambda: push(db, self._relay, self._world, self._settings, hello))
+            sent = _tried(failed, lambda: self._push(db, hello))
             received = _tried(
                 failed, lambda: pull(db, self._relay, self._world, hello, lock_ms_max=self._settings.lock_ms_max)
             )
@@ -89,6 +89,8 @@ class TillAgent:
         """Have the round give up what it is doing; called from another thread."""
         if self._db is not None:
             self._db.interrupt()
+        if isinstance(self._relay, BranchRelay):
+            self._relay.interrupt()
 
     def close(self) -> None:
         """Closes both ends; the next round opens them again."""
@@ -115,6 +117,10 @@ class TillAgent:
         if watch.changed(db):
             with changelog.settled(db):
                 pass
+
+    def _push(self, db: apsw.Connection, hello: Hello) -> int:
+        ahead = self._vitals.skew or 0.0
+        return push(db, self._relay, self._world, self._settings, hello, ahead=ahead)
 
     def _purge(self, db: apsw.Connection) -> None:
         now = state.load(db)

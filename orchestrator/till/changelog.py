@@ -18,6 +18,8 @@ KEEP_ENTRIES = 10_000
 PURGE_ENTRIES = 5_000
 """How many go at once: a purge is a write of its own, and a bounded one."""
 
+_BEFORE = 5  # columns before the images
+
 
 @contextmanager
 def settled(db: apsw.Connection) -> Iterator[None]:
@@ -65,11 +67,11 @@ def read(db: apsw.Connection, after: int, upto: int, rows_max: int) -> list[Chan
         found = _fetch(db, after, upto, rows_max, images)
     except UnicodeDecodeError:
         found = _fetch_bytewise(db, after, upto, rows_max, images)
-    return [_change(row, widths[row[2]], 4 + wide) for row in found]
+    return [_change(row, widths[row[2]], _BEFORE + wide) for row in found]
 
 
 def _fetch(db: apsw.Connection, after: int, upto: int, rows_max: int, images: list[str]) -> list[tuple[Any, ...]]:
-    columns = ", ".join(["seq, nonce, tab, op", *images])
+    columns = ", ".join(["seq, nonce, tab, op, at", *images])
     where = "WHERE seq > ? AND seq <= ? AND op <> 'M' ORDER BY seq LIMIT ?"
     return rows(db, f"SELECT {columns} FROM tillsync_changelog {where}", (after, upto, rows_max))
 
@@ -81,9 +83,9 @@ def _fetch_bytewise(
     blobs = [f"CASE typeof({c}) WHEN 'text' THEN CAST({c} AS BLOB) ELSE {c} END" for c in images]
     was_text = [f"typeof({c}) = 'text'" for c in images]
     found = _fetch(db, after, upto, rows_max, blobs + was_text)
-    middle = 4 + len(images)
+    middle = _BEFORE + len(images)
     return [
-        (*row[:4], *(_text(v) if is_text else v for v, is_text in zip(row[4:middle], row[middle:], strict=True)))
+        (*row[:_BEFORE], *(_text(v) if t else v for v, t in zip(row[_BEFORE:middle], row[middle:], strict=True)))
         for row in found
     ]
 
@@ -96,10 +98,10 @@ def _text(value: bytes) -> str | bytes:
 
 
 def _change(row: tuple[Any, ...], width: int, middle: int) -> Change:
-    seq, nonce, tab, op = row[:4]
-    old = row[4 : 4 + width] if op != "I" else None
+    seq, nonce, tab, op, at = row[:_BEFORE]
+    old = row[_BEFORE : _BEFORE + width] if op != "I" else None
     new = row[middle : middle + width] if op != "D" else None
-    return Change(seq, nonce, tab, op, old, new)
+    return Change(seq, nonce, tab, op, old, new, at)
 
 
 def keys_of(stored: shapes.StoredShape, change: Change) -> set[Row]:

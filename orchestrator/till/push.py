@@ -17,6 +17,7 @@ from orchestrator.till.changelog import settled
 from orchestrator.till.database import value
 from orchestrator.till.relay import Relay
 from orchestrator.till.restored import take_back
+from orchestrator.till.schema import stored_plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,18 @@ class _Group:
     end: Position
 
 
-def push(db: apsw.Connection, relay: Relay, world: World, settings: TillSettings, hello: Hello | None = None) -> int:
+def push(
+    db: apsw.Connection,
+    relay: Relay,
+    world: World,
+    settings: TillSettings,
+    hello: Hello | None = None,
+    *,
+    ahead: float = 0.0,
+) -> int:
     """Ships what the application changed since the last push, and all after the ack where central asked for it again.
 
+    ahead: how far the till's clock is before the relay's, in seconds.
     Returns how many changes went. A crash between any two steps sends some of it again, which central sees.
     """
     hello = hello or relay.hello()
@@ -45,7 +55,8 @@ def push(db: apsw.Connection, relay: Relay, world: World, settings: TillSettings
     if group is None:
         return 0
     sent = 0
-    for part, count in _parts(db, group, settings):
+    clock = (round(ahead * 1000), round((world.now().timestamp() - ahead) * 1000))
+    for part, count in _parts(db, group, settings, clock):
         relay.push(part)
         sent += count
         world.crash("push.part")
@@ -76,12 +87,15 @@ def _seal(db: apsw.Connection, world: World) -> _Group | None:
     return _Group(world.random63(), prev, end)
 
 
-def _parts(db: apsw.Connection, group: _Group, settings: TillSettings) -> Iterator[tuple[UploadPart, int]]:
+def _parts(
+    db: apsw.Connection, group: _Group, settings: TillSettings, clock: tuple[int, int]
+) -> Iterator[tuple[UploadPart, int]]:
     """The group cut by rows and bytes, with the number of changes of each part. No read stays open between parts."""
     after, number, rows_max = group.prev.seq, 0, settings.part_rows_max
+    stamped = _stamped(db)
     while True:
         changes = changelog.read(db, after, group.end.seq, rows_max)
-        body = _encode(db, changes)
+        body = _encode(db, changes, clock, stamped)
         if len(body) > min(settings.part_bytes_max, wire.BODY_BYTES_MAX) and len(changes) > 1:
             rows_max = max(1, len(changes) // 2)
             continue
@@ -93,12 +107,21 @@ def _parts(db: apsw.Connection, group: _Group, settings: TillSettings) -> Iterat
         number += 1
 
 
-def _encode(db: apsw.Connection, changes: list[Change]) -> bytes:
+def _stamped(db: apsw.Connection) -> set[str]:
+    """Tables, by central's name, of which a policy asks when they were changed."""
+    plan = stored_plan(db)
+    return {table.name for _, table in plan.tables() if table.asks_when} if plan else set()
+
+
+def _encode(db: apsw.Connection, changes: list[Change], clock: tuple[int, int], stamped: set[str]) -> bytes:
     """Changes as an upload part: shapes go with it, so that old entries stay readable after a change of plan."""
     known = shapes.load(db)
     used = sorted({c.shape for c in changes})
     index = {number: i for i, number in enumerate(used)}
+    asked = {number for number in used if known[number].shape.table in stamped}
     return encode_upload(
         [known[number].shape for number in used],
         [(c.seq, c.nonce, index[c.shape], c.op, c.old, c.new) for c in changes],
+        clock,
+        [c.at if c.shape in asked else 0 for c in changes] if asked else (),
     )

@@ -21,14 +21,14 @@ class Vitals:
 
     def __init__(self, world: World, database: Path, relay_dsn: str | None) -> None:
         self._world, self._database, self._dsn = world, database, relay_dsn
-        self._skew: float | None = None
+        self.skew: float | None = None
         self._succeeded_at: datetime | None = None
         self._certificate: datetime | None = None
         self._looked_at = -inf
 
     def heard(self, relay_now: float | None, asked: datetime) -> None:
         """The relay said what time it is, after it had been asked at `asked`."""
-        self._skew = skew.seconds(relay_now, asked, self._world.now())
+        self.skew = skew.seconds(relay_now, asked, self._world.now())
 
     def told(self, *, succeeded: bool) -> dict[str, Any]:
         """For the report: the time here, what it is off, the newest good round, the disk, a certificate's end."""
@@ -39,7 +39,7 @@ class Vitals:
         return {
             "at": now.isoformat(),
             "succeeded_at": _text(self._succeeded_at),
-            "clock_skew_seconds": self._skew,
+            "clock_skew_seconds": self.skew,
             "disk_free_bytes": shutil.disk_usage(self._database.absolute().parent).free,
             "certificate_ends_at": _text(self._certificate),
         }

@@ -135,6 +135,26 @@ CREATE TABLE IF NOT EXISTS tillsync.conflict (
     outcome      jsonb,
     winner       text NOT NULL
 );
+-- note: what was wrong with a clock. state: `open` waits for a person, `closed` and `restored` say that one decided. xid: of the
+-- merge, by which the till is told
+ALTER TABLE tillsync.conflict ADD COLUMN IF NOT EXISTS note text;
+ALTER TABLE tillsync.conflict ADD COLUMN IF NOT EXISTS state text NOT NULL DEFAULT 'decided'
+    CHECK (state IN ('decided', 'open', 'closed', 'restored'));
+ALTER TABLE tillsync.conflict ADD COLUMN IF NOT EXISTS xid xid8;
+ALTER TABLE tillsync.conflict ALTER COLUMN xid SET DEFAULT pg_current_xact_id();
+CREATE INDEX IF NOT EXISTS conflict_xid ON tillsync.conflict (xid);
+CREATE INDEX IF NOT EXISTS conflict_open ON tillsync.conflict (id) WHERE state = 'open';
+
+-- when a row was last changed, and by which branch ('' for head office), where a policy asks; seen_at: by central's clock, up to
+-- when changes in the log are accounted for
+CREATE TABLE IF NOT EXISTS tillsync.stamp (
+    tab          text NOT NULL,
+    key          jsonb NOT NULL,
+    at           timestamptz NOT NULL,
+    node         text NOT NULL,
+    seen_at      timestamptz NOT NULL,
+    PRIMARY KEY (tab, key)
+);
 
 CREATE TABLE IF NOT EXISTS tillsync.parked (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -154,6 +174,10 @@ CREATE TABLE IF NOT EXISTS tillsync.parked (
     state        text NOT NULL DEFAULT 'parked' CHECK (state IN ('parked', 'released', 'dropped')),
     xid          xid8 NOT NULL DEFAULT pg_current_xact_id()  -- of the newest change of state
 );
+-- stamp: when the change was made, where a policy asks. document: the header of the document that it belongs to
+ALTER TABLE tillsync.parked ADD COLUMN IF NOT EXISTS stamp timestamptz;
+ALTER TABLE tillsync.parked ADD COLUMN IF NOT EXISTS stamp_note text;
+ALTER TABLE tillsync.parked ADD COLUMN IF NOT EXISTS document text;
 CREATE INDEX IF NOT EXISTS parked_xid ON tillsync.parked (xid);
 CREATE INDEX IF NOT EXISTS parked_open ON tillsync.parked (node, seq) WHERE state = 'parked';
 

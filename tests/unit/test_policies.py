@@ -13,12 +13,32 @@ from orchestrator import policies
 from orchestrator.core.plan import PolicySpec
 from orchestrator.core.planning import POLICIES
 from orchestrator.errors import ConfigError
-from orchestrator.policies import additive, append_only, branch_wins, central_wins, column_merge, state_machine
-from orchestrator.policies.contest import Cell, Choice, Decision, Judges, Kind, Policy, Rules, Winner, decide
+from orchestrator.policies import (
+    additive,
+    append_only,
+    branch_wins,
+    central_wins,
+    column_merge,
+    function,
+    manual,
+    newest_wins,
+    state_machine,
+)
+from orchestrator.policies.contest import Cell, Choice, Decision, Judges, Kind, Policy, Presence, Rules, Winner, decide
 
 MODULES = {
     m.__name__.rpartition(".")[2]: m
-    for m in (additive, append_only, branch_wins, central_wins, column_merge, state_machine)
+    for m in (
+        additive,
+        append_only,
+        branch_wins,
+        central_wins,
+        column_merge,
+        function,
+        manual,
+        newest_wins,
+        state_machine,
+    )
 }
 STATES = ("draft", "sent", "confirmed", "shipped", "received")
 BOTH = (Kind.BOTH_CHANGED, Kind.BOTH_MADE)
@@ -30,7 +50,7 @@ def policy(name: str, fallback: str = "central_wins") -> Policy:
 
 
 def decided(name: str, kind: Kind, **cells: Cell) -> Decision:
-    return decide(kind, cells, Rules(policy(name), {}))
+    return decide(Presence(kind), cells, Rules(policy(name), {}))
 
 
 def test_the_registry_has_what_the_plan_knows_and_nothing_else() -> None:
@@ -82,13 +102,13 @@ def test_who_says_whether_a_row_exists(name: str, gone_here: str, gone_there: st
     ],
 )
 def test_one_column_that_both_sides_changed(kind: Kind, name: str, fallback: str, value: str, winner: Winner) -> None:
-    decision = decide(kind, {"note": CELL}, Rules(policy(name, fallback), {}))
+    decision = decide(Presence(kind), {"note": CELL}, Rules(policy(name, fallback), {}))
     assert decision == Decision("put", {"note": value}, winner, conflict=True)
 
 
 def test_columns_may_have_policies_of_their_own_and_the_winner_is_then_both() -> None:
     rules = Rules(policy("central_wins"), {"note": policy("branch_wins")})
-    decision = decide(Kind.BOTH_CHANGED, {"note": CELL, "name": CELL}, rules)
+    decision = decide(Presence(Kind.BOTH_CHANGED), {"note": CELL, "name": CELL}, rules)
     assert decision == Decision("put", {"note": "theirs", "name": "ours"}, Winner.BOTH, conflict=True)
 
 

@@ -168,6 +168,15 @@ SELECT s.at, s.nonce, s.had, s.has, s.there,
        ARRAY[{n_text}]::text[] AS n, ARRAY[{o_text}]::text[] AS o, ARRAY[{c_text}]::text[] AS c, {n_o}, {c_o}, {n_c}
   FROM {work} s WHERE s.action = '?' ORDER BY s.at LIMIT %(rows_max)s
 
+-- name: answers
+-- what a function of the DBA's makes of contested rows: values as text, NULL for no row
+SELECT s.at, CASE WHEN f.answer IS NOT NULL
+                  THEN coalesce((SELECT json_object_agg(e.key, e.value) FROM jsonb_each_text(f.answer) e), '{{}}') END
+  FROM {work} s
+ CROSS JOIN LATERAL (SELECT nullif({function}(CASE WHEN s.had THEN {old_json} END, CASE WHEN s.has THEN {new_json} END,
+                                              CASE WHEN s.there THEN {central_json} END), 'null'::jsonb) AS answer) f
+ WHERE s.action = '?' AND s.at = ANY (%(ats)s::bigint[])
+
 -- name: judge
 -- what the policies said
 UPDATE {work} w SET action = r.action, {judged}
@@ -177,8 +186,9 @@ UPDATE {work} w SET action = r.action, {judged}
 UPDATE {work} SET action = 'F' WHERE at = ANY (%(ats)s)
 
 -- name: note_conflict
-INSERT INTO tillsync.conflict (node, uid, seq, nonce, tab, key, policy, columns, base, theirs, ours, outcome, winner)
-VALUES (%(node)s, %(uid)s, %(seq)s, %(nonce)s, %(tab)s, %(key)s, %(policy)s, %(columns)s, %(base)s, %(theirs)s, %(ours)s, %(outcome)s, %(winner)s)
+INSERT INTO tillsync.conflict (node, uid, seq, nonce, tab, key, policy, columns, base, theirs, ours, outcome, winner, note, state)
+VALUES (%(node)s, %(uid)s, %(seq)s, %(nonce)s, %(tab)s, %(key)s, %(policy)s, %(columns)s, %(base)s, %(theirs)s, %(ours)s, %(outcome)s,
+        %(winner)s, %(note)s, %(state)s)
 
 -- name: forget_conflict
 -- of a change that was parked after all
@@ -234,7 +244,7 @@ SELECT p.node FROM tillsync.parked p JOIN tillsync.node n ON n.node = p.node AND
 
 -- name: parked_of
 -- in the order of their groups, and within one in that of the till
-SELECT id, tab, key, old, new FROM (
+SELECT id, tab, key, old, new, stamp, stamp_note FROM (
     SELECT p.*, min(p.id) OVER (PARTITION BY p.uid) AS min_id FROM tillsync.parked p
      WHERE p.node = %(node)s AND p.state = 'parked') p
  WHERE %(ids)s::bigint[] IS NULL OR (tab, key) IN (SELECT tab, key FROM tillsync.parked WHERE id = ANY (%(ids)s::bigint[]))
