@@ -33,6 +33,7 @@ from orchestrator.central.stamps import Stamps
 from orchestrator.central.unit import Unit
 from orchestrator.core.changes import Position, Shape
 from orchestrator.core.plan import Plan
+from orchestrator.core.protocol import Place, Standing
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError, Unreachable
 from orchestrator.log import logger
@@ -136,34 +137,37 @@ class Collector:
     def _taken(self, group: Group) -> Collected:
         """The group and its marks; `straight` spares the look at each position."""
         self._row("lock_node", node=group.node)
-        standing = self._row("standing", node=group.node, uid=group.uid, **group.ends)
-        if standing["taken"]:
+        standing = self._standing(group)
+        place = standing.place
+        if place is Place.TAKEN:
             return Collected(moved=1)
-        if group.prev.seq < standing["floor"]:
+        if place is Place.FORGOTTEN:
             raise TillsyncError(
                 "TS-316",
                 f"{group.node} sends changes from before what head office remembers of it",
                 hint="its file is an old backup: take the newest one, or register the till anew",
             )
-        if not standing["prev_known"]:
+        if place is Place.GAP:
             self._conn.execute(assets.query("central/merge.note_gap"), {"node": group.node})
             return Collected(gaps=(group.node,))
         self._conn.execute(assets.query("central/merge.take"), {"node": group.node, "uid": group.uid})
-        applied = Position(standing["seq"], standing["nonce"])
-        straight = standing["straight"] and applied == group.prev
-        positions, done = self._merged(group, straight)
-        fresh = not standing["end_known"]
+        positions, done = self._merged(group, standing.follows)
         self._conn.execute(
             assets.query("central/merge.note_applied"),
             {
                 "node": group.node,
                 "seq": group.end.seq,
                 "nonce": group.end.nonce,
-                "straight": (straight and (fresh or group.end == group.prev)) or fresh,
+                "straight": standing.stays_straight,
             },
         )
         positions.note(self._conn, group)
         return done
+
+    def _standing(self, group: Group) -> Standing:
+        row = self._row("standing", node=group.node, uid=group.uid, **group.ends)
+        applied = Position(row.pop("seq"), row.pop("nonce"))
+        return Standing(group.prev, group.end, applied=applied, **row)
 
     def _merged(self, group: Group, straight: bool) -> tuple[Positions, Collected]:
         """Stage the group part by part and merge it; a table whose columns changed midway is merged in two steps."""

@@ -26,6 +26,7 @@ from orchestrator.central.spool import Spool
 from orchestrator.central.tick import Changed, Move, Tick, TickMaker
 from orchestrator.core import wire
 from orchestrator.core.changes import Position
+from orchestrator.core.protocol import base_of
 from orchestrator.core.world import World
 from orchestrator.relay.client import CentralRelay
 from orchestrator.relay.messages import Ack, Head
@@ -33,7 +34,7 @@ from orchestrator.relay.messages import Ack, Head
 
 @dataclass(frozen=True)
 class Base:
-    """Where a tick starts: after tick `n`, from its snapshot. `whole`: nothing is known of the relay, all goes anew."""
+    """Where a tick starts, as `base_of` says, with that tick's snapshot and plan."""
 
     n: int
     since: str
@@ -102,14 +103,18 @@ class Publisher:
         return tick
 
     def _base(self, head: Head, here: dict[str, Any]) -> Base:
-        newest = here["newest_n"] or 0
         row = self._row("base", n=head.n, token=head.token) if head.n else None
-        if row is not None and head.epoch == here["epoch"] and row["system_id"] == here["system_id"]:
-            return Base(row["n"], row["snapshot"], head.epoch, row["plan_version"], rewound=newest > row["n"])
-        if head.n == 0 and not here["published"] and head.epoch == here["epoch"]:
-            return Base(0, here["snapshot"], head.epoch, None, rewound=newest > 0, whole=True)
-        # Tills have seen what central has lost, or the relay has lost everything: a new epoch, every stream whole.
-        return Base(-1, here["snapshot"], max(head.epoch, here["epoch"]) + 1, None, whole=True)
+        start = base_of(
+            head.n,
+            (here["epoch"], head.epoch),
+            is_intended=row is not None and row["system_id"] == here["system_id"],
+            newest=here["newest_n"] or 0,
+            published=here["published"],
+        )
+        since, plan_version = here["snapshot"], None
+        if row is not None and not start.whole:
+            since, plan_version = row["snapshot"], row["plan_version"]
+        return Base(start.n, since, start.epoch, plan_version, start.rewound, start.whole)
 
     def _rewind(self, base: Base) -> None:
         """Take the ledger back to the base: what was intended beyond it did not happen."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from orchestrator.core.changes import ORIGIN
+from orchestrator.core import protocol
 from orchestrator.core.world import World
 from orchestrator.relay.messages import TickHead
 from orchestrator.till import adopting, asked, extras, held, known, notices, orphans, state, waiting
@@ -91,26 +91,12 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
 
 def take_ack(db: apsw.Connection, now: State, head: TickHead) -> State:
     """What central has answered, and whether it must be sent again. Also moves the till to this tick."""
-    ack, pushed, resend = now.ack, now.pushed, now.resend
-    is_new_epoch = head.epoch != now.epoch
-    if is_new_epoch:
+    if head.epoch != now.epoch:
         held.forget_all(db)
-    if has(db, head.ack):
-        if head.ack.seq > ack.seq or is_new_epoch:
-            ack = head.ack
-        if is_new_epoch and ack.seq < pushed.seq:
-            # Central lost what came after; the relay may have purged it since.
-            resend = resend or ack
-    else:
-        # Central speaks of a history that this file does not have: it was restored from a backup.
-        resend = resend or ack
-        if is_new_epoch:
-            ack = pushed = resend = ORIGIN
-    if head.gap:
-        resend = resend or ack
-    state.set_ack(db, ack)
-    state.set_pushed(db, pushed)
-    state.set_resend(db, resend)
+    marks = protocol.answered(now.marks, head.epoch, head.ack, is_own=has(db, head.ack), gap=head.gap)
+    state.set_ack(db, marks.ack)
+    state.set_pushed(db, marks.pushed)
+    state.set_resend(db, marks.resend)
     state.set_tick(db, head.epoch, head.n, head.token)
     return state.load(db)
 

@@ -9,6 +9,7 @@ import apsw
 
 from orchestrator.core import wire
 from orchestrator.core.changes import Change, Position, encode_upload
+from orchestrator.core.protocol import stretch
 from orchestrator.core.world import World
 from orchestrator.relay.messages import Hello, UploadPart
 from orchestrator.settings import TillSettings
@@ -76,15 +77,12 @@ def _seal(db: apsw.Connection, world: World) -> _Group | None:
     """
     with settled(db):
         now = state.load(db)
-        prev = now.pushed if now.resend is None else now.resend
-        newest = changelog.last(db)
-        end = newest if newest is not None and newest.seq > prev.seq else prev
+        ends = stretch(now.marks, changelog.last(db))
+        upto = ends[1].seq if ends is not None else now.pushed.seq
         sealed = value(db, "SELECT sealed_seq FROM tillsync_state")
         # Another value each time: a commit that changes nothing writes nothing, and syncs nothing.
-        db.execute("UPDATE tillsync_state SET sealed_seq = ?, seals = seals + 1", (max(sealed, end.seq),))
-    if end == prev and now.resend is None:
-        return None
-    return _Group(world.random63(), prev, end)
+        db.execute("UPDATE tillsync_state SET sealed_seq = ?, seals = seals + 1", (max(sealed, upto),))
+    return None if ends is None else _Group(world.random63(), *ends)
 
 
 def _parts(

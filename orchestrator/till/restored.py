@@ -8,7 +8,8 @@ from typing import Any
 import apsw
 
 from orchestrator.core import wire
-from orchestrator.core.changes import ORIGIN, Position, Shape, decode_upload
+from orchestrator.core.changes import Position, Shape, decode_upload
+from orchestrator.core.protocol import aligned
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide
 from orchestrator.relay.messages import UploadPart
@@ -29,10 +30,9 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
     had sent of `up` tables since then is put back from the relay (rows of `both` tables come back with the ticks), and
     everything after the newest upload that this file knows is sent again; central knows each position.
     """
-    if top == ORIGIN or changelog.has(db, top):
+    if changelog.has(db, top):
         with settled(db):
-            now = state.load(db)
-            state.set_pushed(db, now.ack if top == ORIGIN else top)
+            state.set_pushed(db, aligned(state.load(db).marks, top, is_own=True).pushed)
         return
     sent = list(relay.uploads())
     world.crash("restored.fetched")
@@ -52,7 +52,7 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
         state.set_applying(db, False)
         _put_back(db, (p for p in sent if p.uid not in complete), targets, fresh, world)
         ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]
-        state.set_pushed(db, max([*ends, now.ack], key=lambda p: p.seq))
+        state.set_pushed(db, aligned(now.marks, top, is_own=False, ends=ends).pushed)
         world.crash("restored.put")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import apsw
 
 from orchestrator.core.changes import Position
+from orchestrator.core.protocol import Marks
 from orchestrator.errors import ConfigError
 from orchestrator.till.database import rows
 
@@ -29,6 +30,10 @@ class State:
     pushed: Position
     ack: Position
     resend: Position | None
+
+    @property
+    def marks(self) -> Marks:
+        return Marks(self.epoch, self.ack, self.pushed, self.resend)
 
 
 def is_installed(db: apsw.Connection) -> bool:
