@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from orchestrator import assets
 from orchestrator.core.changes import ORIGIN, Position
 from orchestrator.postgres import place_of, translated
-from orchestrator.relay.link import open_link
+from orchestrator.relay.link import PatientConnection, open_link
 from orchestrator.relay.messages import Ack, FetchedUpload, Head, Hello, Part, TickHead, UploadPart
 
 PULL_BYTES_MAX = 2 * 1024 * 1024
@@ -46,6 +46,11 @@ class _Relay:
 
     def _value(self, name: str, **values: Any) -> Any:
         return next(iter(self._rows(name, **values)[0].values()))
+
+    def interrupt(self) -> None:
+        """Have a call that waits fail, and the connection end; called from another thread."""
+        if isinstance(self._conn, PatientConnection):
+            self._conn.is_given_up = True
 
     def close(self) -> None:
         """Close the connection; the next call opens it again."""

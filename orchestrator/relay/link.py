@@ -32,6 +32,8 @@ class PatientConnection(psycopg.Connection[Any]):
     """A connection that ends when its server says nothing for `silence_seconds` while it is waited for."""
 
     silence_seconds: float = SILENCE_SECONDS
+    is_given_up: bool = False
+    """Set by another thread, it ends the wait within a tenth of a second, and the connection with it."""
 
     def wait(self, gen: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         """As psycopg's, which looks up every tenth of a second; here it also looks at the clock.
@@ -39,27 +41,30 @@ class PatientConnection(psycopg.Connection[Any]):
         The socket is closed rather than the statement cancelled: a cancel would go the same way and wait again.
         """
         try:
-            return super().wait(_heard(gen, self.silence_seconds), *args, **kwargs)
+            return super().wait(_heard(gen, self), *args, **kwargs)
         except _Silent as e:
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"it said nothing for {self.silence_seconds:g} s") from e
+            raise psycopg.OperationalError(str(e)) from e
 
 
 class _Silent(Exception):
     pass
 
 
-def _heard(gen: Generator[Any, Any, Any], seconds: float) -> Generator[Any, Any, Any]:
+def _heard(gen: Generator[Any, Any, Any], of: PatientConnection) -> Generator[Any, Any, Any]:
     """What `gen` does, until nothing was ready for so many seconds. A slow line that moves is never too slow."""
+    seconds = of.silence_seconds
     try:
         wanted = next(gen)
         until = monotonic() + seconds
         while True:
             ready = yield wanted
+            if of.is_given_up:
+                raise _Silent("it was given up")
             if ready:
                 until = monotonic() + seconds
             elif monotonic() > until:
-                raise _Silent
+                raise _Silent(f"it said nothing for {seconds:g} s")
             wanted = gen.send(ready)
     except StopIteration as end:
         return end.value

@@ -64,13 +64,15 @@ class Service:
         rhythm: Rhythm,
         labels: Mapping[str, str],
         stopping: threading.Event | None = None,
+        *,
+        is_beside: bool = False,
     ) -> None:
-        """`stopping`: of the service that this one's rounds are made beside; what they cannot do does not end that."""
+        """`is_beside`: these rounds are made beside the service's own; what they cannot do does not end it."""
         self._agent, self._lease, self._world, self._labels = agent, lease, world, labels
         self._backoff = pace.Backoff(rhythm.poll_seconds)
         self._pace = pace.Pace(rhythm.poll_seconds, rhythm.idle_seconds)
         self._said = ""
-        self._begun = stopping is not None
+        self._begun = is_beside
         self._busy_since = inf
         self.stopping = stopping or threading.Event()
         self.fault: BaseException | None = None
@@ -141,8 +143,15 @@ class Lane:
     rhythm: Rhythm
 
 
-def run(lanes: Sequence[Lane], lease: Lease, world: World, labels: Mapping[str, str], manager: Manager) -> Ended:
-    """Rounds until SIGTERM or SIGINT, or SIGHUP to begin anew; then the current ones end.
+def run(
+    lanes: Sequence[Lane],
+    lease: Lease,
+    world: World,
+    labels: Mapping[str, str],
+    manager: Manager,
+    stopping: threading.Event | None = None,
+) -> Ended:
+    """Rounds until SIGTERM or SIGINT or `stopping`, or SIGHUP to begin anew; then the current ones end.
 
     The first lane is what the service is for. `labels` go with every log line.
 
@@ -150,8 +159,10 @@ def run(lanes: Sequence[Lane], lease: Lease, world: World, labels: Mapping[str, 
     unreachable database is waited for, at the start too.
     """
     first = lanes[0].rhythm
-    service = Service(lanes[0].agent, lease, world, first, labels)
-    beside = [Service(lane.agent, lease, world, lane.rhythm, labels, service.stopping) for lane in lanes[1:]]
+    service = Service(lanes[0].agent, lease, world, first, labels, stopping)
+    beside = [
+        Service(lane.agent, lease, world, lane.rhythm, labels, service.stopping, is_beside=True) for lane in lanes[1:]
+    ]
     structlog.contextvars.bind_contextvars(**labels)
     _hold_at_start(lease)
     with _signals(service.stopping) as hangup:
