@@ -36,7 +36,7 @@ from orchestrator.core.plan import Plan
 from orchestrator.core.protocol import Place, Standing
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError, Unreachable
-from orchestrator.log import logger
+from orchestrator.log import bound, logger
 from orchestrator.postgres import first_line, place_of, translated
 from orchestrator.relay.messages import FetchedUpload
 
@@ -84,11 +84,12 @@ class Collector:
             if node in done.refused:
                 continue
             try:
-                done = added(done, self._group(node, uid, parts))
+                with bound(branch=node, upload=uid):
+                    done = added(done, self._group(node, uid, parts))
             except TillsyncError as e:
                 if e.code not in _NODES_OWN:
                     raise
-                _log.warning("upload refused", node=node, uid=uid, error=str(e))
+                _log.warning("upload refused", branch=node, upload=uid, error=str(e))
                 done = replace(done, refused={**done.refused, node: str(e)})
         return done
 

@@ -10,7 +10,7 @@ from orchestrator.central.agent import CentralAgent
 from orchestrator.core.world import World, real_world
 from orchestrator.errors import TillsyncError
 from orchestrator.service import manager as managers
-from orchestrator.service import scheduler
+from orchestrator.service import scheduler, seeing
 from orchestrator.service.jobs import CentralJobs, TillWithJobs
 from orchestrator.service.lease import CentralLease, Lease, TillLease
 from orchestrator.service.scheduler import Ended, Lane, Rhythm
@@ -65,8 +65,9 @@ def run(make: Callable[[], Parts], *, verbose: bool = False) -> bool:
     labels = {"node": parts.node, "run": f"{parts.world.random63():016x}"[:8]}
     while True:
         settings = parts.settings
-        log.configure(level="debug" if verbose else settings.log_level)
-        ended = scheduler.run(parts.lanes, parts.lease, parts.world, labels, manager)
+        log.configure(level="debug" if verbose else settings.log_level, form=settings.log.format)
+        with seeing.beside(parts.node, settings, parts.world) as seen:
+            ended = scheduler.run(seen.lanes(parts.lanes), seen.lease(parts.lease), parts.world, labels, manager)
         if ended is not Ended.RELOAD:
             return ended is Ended.IN_ORDER
         try:

@@ -57,6 +57,8 @@ def of_connected(
     )
     chain = status.of_central(conn, side, fault, office)
     calendar, now = Calendar(settings.calendar), side.now if side else office.now
+    for branch in chain["branches"]:
+        branch["is_open"] = calendar.of(branch["node"]).is_open(now)
     found = troubles.of_central(chain, settings.watch, calendar, now)
     found += _closures(conn, chain, settings, calendar, now)
     return {**chain, "troubles": [asdict(trouble) for trouble in found]}

@@ -9,6 +9,7 @@ import apsw
 from orchestrator.core import plan as plans
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide
+from orchestrator.log import bound
 from orchestrator.relay.messages import Hello, Part, TickHead
 from orchestrator.till import asked, drift, reconcile, schema, staging, state, watch
 from orchestrator.till.apply import apply
@@ -146,7 +147,8 @@ def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello, lock_
         large = fetched.pop() if _is_listed(fetched[-1][1]) else None
         for group in _groups([read_tick(head, parts, targets) for head, parts in fetched]):
             decode_early(group)
-            moved += apply(db, targets, group, world)
+            with bound(tick=group[-1].head.n):
+                moved += apply(db, targets, group, world)
             reconcile.answer(db)
         if large is not None:
             taken = _take_large(db, relay, world, targets, *large, lock_ms_max)
@@ -179,7 +181,8 @@ def _take_large(
         world.crash("pull.staged")
         tick = stage.lay_out(head, targets)
         world.crash("apply.compared")
-        moved = apply_large(db, targets, tick, world, lock_ms_max)
+        with bound(tick=head.n):
+            moved = apply_large(db, targets, tick, world, lock_ms_max)
     staging.discard(db)
     return moved
 

@@ -106,3 +106,26 @@ def test_logs_are_json_unless_a_person_looks() -> None:
         "error",
     )
     assert "TS-100 held" in record["exception"]
+
+
+def test_a_log_line_has_no_password_and_the_labels_of_what_it_is_about() -> None:
+    out = io.StringIO()
+    log.configure(stream=out, form="json")
+    logger = log.logger("central")
+    with log.bound(branch="T1", tick=7):
+        logger.info("lost", error="postgresql://hq:s3cr3t@relay/x and password='s3 cr3t' or https://a:s3cr3t@hook/")
+    logger.info("after")
+    log.configure(level="warning", stream=sys.stderr)
+    first, last = map(json.loads, out.getvalue().splitlines())
+    assert "cr3t" not in out.getvalue()
+    assert (first["branch"], first["tick"], "branch" in last) == ("T1", 7, False)
+    assert "postgresql://hq:***@relay/x" in first["error"]
+
+
+def test_the_settings_say_how_lines_look() -> None:
+    for form, is_json in (("json", True), ("pretty", False), ("auto", True)):
+        out = io.StringIO()
+        log.configure(stream=out, form=form)  # type: ignore[arg-type]
+        log.logger("x").info("said")
+        assert out.getvalue().startswith("{") == is_json, form
+    log.configure(level="warning", stream=sys.stderr)
