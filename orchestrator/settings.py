@@ -21,6 +21,7 @@ from orchestrator.settings_errors import SECRET_KEYS, in_one_line
 from orchestrator.settings_jobs import JobSettings
 from orchestrator.settings_parts import (
     BackupSettings,
+    BookSettings,
     DatabaseSettings,
     Identifier,
     LabelSettings,
@@ -100,12 +101,14 @@ class CentralSettings(Common):
     watch: WatchSettings = WatchSettings()
     notify: NotifySettings = NotifySettings()
     channel: Annotated[tuple[ChannelSettings, ...], Field(min_length=1)]
+    book: tuple[BookSettings, ...] = ()
     job: tuple[JobSettings, ...] = ()
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
         for what, names in (
             ("channel", [channel.name for channel in self.channel]),
+            ("book", [book.name for book in self.book]),
             ("table", [table.full_name for channel in self.channel for table in channel.table]),
             ("job", [job.name for job in self.job]),
         ):

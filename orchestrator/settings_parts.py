@@ -62,6 +62,17 @@ class RetentionSettings(Part):
         return self
 
 
+class BookSettings(Part):
+    """A check of the books: two SELECTs that have to give the same rows. `group`: the first columns, which tell rows
+    apart."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=63)]
+    message: Annotated[str, Field(min_length=1, max_length=300)]
+    group: tuple[Identifier, ...] = ()
+    central: Annotated[str, Field(min_length=1, max_length=20_000)]
+    till: Annotated[str, Field(min_length=1, max_length=20_000)]
+
+
 class TillFileSettings(Part):
     """The till application's SQLite file."""
 

@@ -10,7 +10,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator import assets
-from orchestrator.central import capture, catalog, streams
+from orchestrator.central import books, capture, catalog, streams
 from orchestrator.core import plan as plans
 from orchestrator.core.filters import Filter
 from orchestrator.core.jobs import of_settings
@@ -39,6 +39,7 @@ def prepare(conn: psycopg.Connection, settings: CentralSettings) -> Prepared:
     plan = make_plan(newest.version if newest else 1, settings.parameters, settings.channel, tables)
     plan = msgspec.structs.replace(plan, version_min=settings.till_version_min, schema_min=settings.till_schema_min)
     plan = msgspec.structs.replace(plan, jobs=of_settings(settings.job, "till"), timezone=settings.calendar.timezone)
+    plan = msgspec.structs.replace(plan, books=books.described(conn, settings.book, settings.parameters))
     if newest is not None and plan != newest:
         plan = msgspec.structs.replace(plan, version=newest.version + 1)
     prepared = derived(plan, tables)

@@ -88,6 +88,18 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
         return tuple(names.index(k) for k in self.key if k in names)
 
 
+class Book(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A check of the books: two SELECTs that have to give the same rows. `columns`: what head office's gives, with the
+    types that it says; the first ones, `group`, tell the rows apart."""
+
+    name: str
+    message: str
+    group: tuple[str, ...]
+    columns: tuple[Column, ...]
+    central: str
+    till: str
+
+
 class Channel(msgspec.Struct, frozen=True, omit_defaults=True):
     """Tables with one direction, schedule and priority (1 goes first)."""
 
@@ -121,8 +133,13 @@ class Plan(msgspec.Struct, frozen=True):
     format: int = FORMAT
     version_min: str = ""
     schema_min: int = 0
+    books: tuple[Book, ...] = ()
     jobs: tuple[Job, ...] = ()
     timezone: str = "UTC"
+
+    def book(self, name: str) -> Book | None:
+        """A check of the books by its name."""
+        return next((b for b in self.books if b.name == name), None)
 
     def tables(self) -> Iterator[tuple[Channel, Table]]:
         """Every table with its channel; a table is in one channel only."""
@@ -135,9 +152,10 @@ class Plan(msgspec.Struct, frozen=True):
         return next(((c, t) for c, t in self.tables() if t.name == name), None)
 
     def for_tills(self) -> Plan:
-        """What a till may see: everything but the filters."""
+        """What a till may see: everything but the filters, and what head office's books are made of."""
         return msgspec.structs.replace(
             self,
+            books=tuple(msgspec.structs.replace(b, central="") for b in self.books),
             channels=tuple(
                 msgspec.structs.replace(c, tables=tuple(msgspec.structs.replace(t, filter=None) for t in c.tables))
                 for c in self.channels

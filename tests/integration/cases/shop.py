@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,7 @@ class Shop:
         central: str = CENTRAL,
         till: str = TILL,
         channels: list[dict[str, Any]] = CHANNELS,
+        books: Sequence[dict[str, Any]] = (),
     ) -> None:
         central_dsn, self.relay_dsn = database("central"), database("relay")
         self.world, self.directory, self.till_tables = world, directory, till
@@ -149,6 +150,7 @@ class Shop:
             relay={"dsn": self.relay_dsn},
             parameters={"branch_id": "text"},
             channel=channels,
+            book=books,
         )
         self.conn = connect(central_dsn, "head office")
         self.conn.execute(central.encode())
