@@ -13,6 +13,7 @@ from orchestrator import postgres
 from orchestrator.central import collect, drift, schema, streams
 from orchestrator.central.publish import Publisher
 from orchestrator.central.purge import Purger
+from orchestrator.central.reconcile import Comparisons
 from orchestrator.central.schema import Prepared
 from orchestrator.central.tick import Tick
 from orchestrator.core import skew
@@ -52,12 +53,14 @@ class _Central:
     publisher_conn: psycopg.Connection
     prepared: Prepared
     purger: Purger
+    comparisons: Comparisons
 
     @property
     def closed(self) -> bool:
         return self.conn.closed or self.publisher_conn.closed
 
     def close(self) -> None:
+        self.comparisons.close()
         self.conn.close()
         self.publisher_conn.close()
 
@@ -130,9 +133,10 @@ class CentralAgent:
             conn.close()
             raise
         log.info("connected", place=self._place, plan_version=prepared.plan.version)
-        publisher = Publisher(own, self._relay, self._world, prepared, self._settings.part_rows_max)
+        comparisons = Comparisons(self._dsn)
+        publisher = Publisher(own, self._relay, self._world, prepared, self._settings.part_rows_max, comparisons)
         purger = Purger(conn, self._relay, self._world, prepared, self._settings.retention)
-        return _Central(conn, publisher, own, prepared, purger)
+        return _Central(conn, publisher, own, prepared, purger, comparisons)
 
     def _disconnect(self) -> None:
         if self._central is not None:
@@ -170,7 +174,12 @@ class CentralAgent:
             with central.conn.transaction():
                 streams.refresh(central.conn, plan, central.prepared.filters)
         streams.announce(central.conn, self._relay, plan, announced)
-        return central.publisher.publish()
+        if head.results:
+            central.comparisons.take(central.conn, self._relay)
+        central.comparisons.advance(central.conn, central.prepared)
+        tick = central.publisher.publish()
+        central.comparisons.work(central.conn)
+        return tick
 
     @staticmethod
     def _purge(central: _Central) -> None:

@@ -20,6 +20,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator import assets
+from orchestrator.central.reconcile import Comparisons
 from orchestrator.central.schema import Prepared
 from orchestrator.central.span import Span, changes, prepare_changes
 from orchestrator.central.spool import Spool
@@ -48,9 +49,16 @@ class Publisher:
     """Publishes ticks of one plan. `conn` is its own connection: every tick is one transaction of it."""
 
     def __init__(
-        self, conn: psycopg.Connection, relay: CentralRelay, world: World, prepared: Prepared, part_rows_max: int
+        self,
+        conn: psycopg.Connection,
+        relay: CentralRelay,
+        world: World,
+        prepared: Prepared,
+        part_rows_max: int,
+        comparisons: Comparisons | None = None,
     ) -> None:
         self._conn, self._relay, self._world = conn, relay, world
+        self._prepared, self._comparisons = prepared, comparisons
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._plan, self._maker = prepared.plan, TickMaker(conn, prepared, part_rows_max)
         self._logs = {c.tab: c for c in prepared.captured}
@@ -132,7 +140,7 @@ class Publisher:
     def _anything(self, base: Base, span: Span, head: Head) -> bool:
         if head.wants or base.plan_version != self._plan.version:
             return True
-        if self._changed_logs(span):
+        if self._changed_logs(span) or (self._comparisons is not None and self._comparisons.any_due(self._conn)):
             return True
         return bool(self._row("any_move")["any_move"] or self._acks(base) or self._parked_news(base, ()))
 
@@ -150,6 +158,8 @@ class Publisher:
             tick.spool.add((node, "echo"), _news(list(news)))
         tick.acks = self._acks(base)
         tick.served = tuple(head.wants)
+        if self._comparisons is not None:
+            self._comparisons.ask(self._conn, self._prepared, tick)
 
     def _move(
         self,

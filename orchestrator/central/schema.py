@@ -114,7 +114,8 @@ def script(prepared: Prepared, *, plan: Plan | None = None, only: Collection[str
     """
     stored = plan or prepared.plan
     parts: list[sql.Composable] = [
-        sql.SQL(assets.text(f"sql/central/{file}")) for file in ("schema.sql", "jobs/schema.sql")
+        sql.SQL(assets.text(f"sql/central/{file}"))
+        for file in ("schema.sql", "jobs/schema.sql", "reconcile/schema.sql")
     ]
     stamped = {table.name for _, table in prepared.plan.tables() if rules(table).is_stamped}
     for captured in prepared.captured:

@@ -20,13 +20,15 @@ BYTES_MAX = 1_000_000
 
 class TableAsk(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is asked of one table: of the buckets `within` (which are `within_bits` deep) either the digests of their
-    parts that are `bits` deep, or (`rows`) the rows. `low`: only rows whose first key column is not below."""
+    parts that are `bits` deep, or (`rows`) the rows. `low`: only rows whose first key column is not below.
+    `without`: columns that are not compared, since the till does not have them."""
 
     bits: int = 0
     within_bits: int = 0
     within: tuple[int, ...] = (0,)
     rows: bool = False
     low: str | None = None
+    without: tuple[str, ...] = ()
 
 
 class Ask(msgspec.Struct, frozen=True, omit_defaults=True):

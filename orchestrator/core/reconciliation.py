@@ -46,7 +46,8 @@ class RowDifference:
 
 @dataclass(frozen=True)
 class TableComparison:
-    """One table at one till. `truncated`: there are more differences than are counted or listed."""
+    """One table at one till. `truncated`: there are more differences than are counted or listed. `note`: what was not
+    compared, and why."""
 
     table: str
     channel: str
@@ -61,6 +62,7 @@ class TableComparison:
     conflicts: int = 0
     truncated: bool = False
     differences: tuple[RowDifference, ...] = ()
+    note: str = ""
 
     @property
     def equal(self) -> bool:

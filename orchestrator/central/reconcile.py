@@ -1,0 +1,263 @@
+"""Comparing head office with its tills, from round to round: questions go out with ticks, answers come back, both meet.
+
+Head office's side is made at the tick's own snapshot, which is handed to a connection of its own: the tick is published
+at once, and rounds go on while a large table is read. A step whose tick the relay lost, or whose side a crash took, is
+asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from threading import Thread
+from typing import Any
+
+import msgspec
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from orchestrator import assets, postgres
+from orchestrator.central import reconcile_side
+from orchestrator.central.reconcile_judge import Found, Side, Subject, judge
+from orchestrator.central.reconcile_side import Asked, compared_columns
+from orchestrator.central.schema import Prepared
+from orchestrator.central.tick import Tick
+from orchestrator.core import comparing, wire
+from orchestrator.core.comparing import Answer, Ask, TableAsk
+from orchestrator.core.plan import Channel, Table
+from orchestrator.core.reconciliation import TableComparison
+from orchestrator.errors import TillsyncError
+from orchestrator.log import logger
+from orchestrator.relay.client import CentralRelay
+
+RESULTS_MAX = 50
+"""Answers that are fetched at once."""
+
+STEPS_MAX = 30
+"""A comparison that has taken so many is not getting anywhere: the till does not come to load what it should have."""
+
+WAIT_SECONDS = 0.2
+"""So long a round waits for head office's side, which is enough for small tables; it is made on without it."""
+
+log = logger("central.reconcile")
+Asks = dict[str, TableAsk]
+
+
+class Comparisons:
+    """All comparisons under way. `dsn`: for the connection that reads at a tick's snapshot."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._maker: _Maker | None = None
+        self._is_news = True  # what came before this process, too
+
+    def any_due(self, conn: psycopg.Connection) -> bool:
+        """Whether the next tick has something to ask."""
+        return self._maker is None and bool(_rows(conn, "any_due")[0]["any_due"])
+
+    def ask(self, conn: psycopg.Connection, prepared: Prepared, tick: Tick) -> None:
+        """Puts what is due into a tick, within its transaction, and begins with head office's side at its snapshot."""
+        if self._maker is not None:
+            return  # one tick's side at a time
+        due = _rows(conn, "due")
+        if not due:
+            return
+        nodes = [row["node"] for row in due]
+        streams: dict[str, dict[str, int]] = {}
+        for row in _rows(conn, "streams", nodes=nodes):
+            streams.setdefault(row["node"], {})[row["channel"]] = row["stream"]
+        params = {row["node"]: row["params"] for row in _rows(conn, "nodes", nodes=nodes)}
+        asked = []
+        for row in due:
+            node, own = row["node"], streams.get(row["node"], {})
+            asks = _asks(prepared, row["asks"])
+            body = {"t": "", "c": [], "compare": Ask(row["id"], row["step"], _told(row["asks"]))}
+            tick.spool.add((node, "echo"), wire.pack(msgspec.json.encode(body)))
+            given = {"n": tick.n, "token": tick.token, "plan_version": prepared.plan.version, "streams": Jsonb(own)}
+            _run(conn, "asked", node=node, id=row["id"], step=row["step"], **given)
+            asked.append(Asked(node, params[node], own, asks))
+        self._begin(conn, prepared, tick.n, asked)
+
+    def work(self, conn: psycopg.Connection, seconds: float = WAIT_SECONDS) -> None:
+        """Gives head office's side some time. What went wrong with it is raised, and asked again."""
+        maker = self._maker
+        if maker is None or not maker.is_done(seconds):
+            return
+        self._maker, self._is_news = None, True
+        if maker.error is not None:
+            conn.execute(assets.query("central/reconcile.ask_again_of"), {"n": maker.n})
+            raise maker.error
+
+    def take(self, conn: psycopg.Connection, relay: CentralRelay) -> int:
+        """Takes in what tills answered; how many answers."""
+        taken = 0
+        while found := relay.results(RESULTS_MAX):
+            for row in found:
+                self._keep(conn, row)
+                relay.drop_result(row["node"], row["id"])
+            taken += len(found)
+        self._is_news |= taken > 0
+        return taken
+
+    def advance(self, conn: psycopg.Connection, prepared: Prepared) -> None:
+        """Judges what has both sides: the next step is due, or the comparison has ended."""
+        if not self._is_news:
+            return
+        self._is_news = done = False
+        for row in _rows(conn, "answered"):
+            with conn.transaction():
+                done |= self._step(conn, prepared, row)
+        if done and self._maker is None:
+            conn.execute(assets.query("central/reconcile.tidy"))
+
+    def close(self) -> None:
+        """Gives up what is being made."""
+        if self._maker is not None:
+            self._maker.give_up()
+            self._maker = None
+
+    def _begin(self, conn: psycopg.Connection, prepared: Prepared, n: int, asked: Sequence[Asked]) -> None:
+        (snapshot,) = conn.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
+        is_utf8 = conn.execute("SHOW server_encoding").fetchone() == ("UTF8",)
+        statements = list(reconcile_side.statements(prepared, n, asked, is_utf8=is_utf8))
+        self._maker = _Maker(self._dsn, n, snapshot, statements)
+
+    @staticmethod
+    def _keep(conn: psycopg.Connection, row: Mapping[str, Any]) -> None:
+        try:
+            answer = comparing.unpack(row["frame"])
+        except TillsyncError as e:
+            log.warning("an answer is left out", node=row["node"], error=str(e))
+            return
+        _run(conn, "keep_answer", node=row["node"], id=answer.id, step=answer.step, frame=row["frame"])
+
+    def _step(self, conn: psycopg.Connection, prepared: Prepared, row: dict[str, Any]) -> bool:
+        """One branch's step; whether its comparison has ended."""
+        answer, this = comparing.unpack(row["frame"]), {k: row[k] for k in ("node", "id", "step")}
+        if (answer.n, answer.token) != (row["n"], row["token"]):
+            _run(conn, "drop_answer", **this)  # to a tick that the relay lost
+            return False
+        if answer.missed or answer.plan_version != row["plan_version"] or (not row["side"] and self._maker is None):
+            _run(conn, "drop_answer", **this)
+            _run(conn, "ask_again", **this)
+            return False
+        if not row["side"]:
+            return False  # it is being made
+        found = msgspec.convert(row["found"], dict[str, Found])
+        asks: Asks = {}
+        for name, ask in _asks(prepared, row["asks"]).items():
+            following, found[name] = _judged(conn, prepared, row, answer, name, ask, found.get(name, Found()))
+            if following is not None:
+                asks[name] = following
+        for name, one in found.items():
+            if one.done is not None:
+                body = Jsonb(msgspec.to_builtins(one.done))
+                _run(conn, "save", node=row["node"], tab=name, n=row["n"], tick_at=row["tick_at"], body=body)
+        if asks:
+            left = {name: one for name, one in found.items() if one.done is None}
+            kept = {"asks": Jsonb(msgspec.to_builtins(asks)), "found": Jsonb(msgspec.to_builtins(left))}
+            _run(conn, "next_step", **this, **kept)
+            return False
+        _run(conn, "drop_answer", **this)
+        _run(conn, "finish", **this)
+        return True
+
+
+def _judged(
+    conn: psycopg.Connection,
+    prepared: Prepared,
+    row: Mapping[str, Any],
+    answer: Answer,
+    name: str,
+    ask: TableAsk,
+    found: Found,
+) -> tuple[TableAsk | None, Found]:
+    """One table of a step. Where the till has not loaded the stream that head office compared, it is asked again."""
+    planned, of = prepared.plan.find(name), answer.tables.get(name)
+    assert planned is not None
+    channel, table = planned
+    stream = row["streams"].get(channel.name)
+    scope = str(stream) if channel.goes_down else row["node"]
+    if row["step"] >= STEPS_MAX:
+        return None, msgspec.structs.replace(found, done=_not_loaded(channel, table))
+    if of is None or (channel.goes_down and (stream is None or answer.streams.get(channel.name) != stream)):
+        return ask, found
+    subject = Subject(channel, table, compared_columns(channel, table, ask.without))
+    at = {"n": row["n"], "scope": scope, "tab": name}
+    digests = {r["bucket"]: (r["rows"], r["hi"], r["lo"]) for r in _rows(conn, "digests", **at, bits=ask.bits)}
+    told = _rows(conn, "rows_of", **at, buckets=list(ask.within)) if ask.rows else ()
+    conflicts = _rows(conn, "conflicts_of", node=row["node"], tab=name) if ask.rows and subject.is_one_way else ()
+    keys = frozenset(tuple(r["key"].get(c.name) for c in table.till_key) for r in conflicts)
+    return judge(subject, ask, of, Side(digests, [tuple(r["texts"]) for r in told], keys), found)
+
+
+def _not_loaded(channel: Channel, table: Table) -> TableComparison:
+    return TableComparison(
+        table.name,
+        channel.name,
+        channel.direction,
+        0,
+        0,
+        truncated=True,
+        note="the till has not loaded this channel yet",
+    )
+
+
+class _Maker:
+    """Makes head office's side of one tick, in a thread, on a connection that sees what the tick saw."""
+
+    def __init__(self, dsn: str, n: int, snapshot: str, statements: Sequence[sql.Composed]) -> None:
+        self.n = n
+        self._conn = postgres.connect(dsn, "tillsync reconcile")
+        try:
+            self._conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            self._conn.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+        except BaseException:
+            self._conn.close()
+            raise
+        self._statements = statements
+        self.error: Exception | None = None
+        self._thread = Thread(target=self._make, name="tillsync-reconcile", daemon=True)
+        self._thread.start()
+
+    def is_done(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def give_up(self) -> None:
+        self._conn.cancel_safe(timeout=1)
+        self._thread.join()
+
+    def _make(self) -> None:
+        try:
+            # A large table takes as long as it takes; nobody waits for it.
+            self._conn.execute("SET LOCAL statement_timeout = 0")
+            for statement in self._statements:
+                self._conn.execute(statement)
+            self._conn.execute(assets.query("central/reconcile.side_is_there"), {"n": self.n})
+            self._conn.execute("COMMIT")
+        except Exception as e:
+            self.error = e
+        finally:
+            self._conn.close()
+
+
+def _asks(prepared: Prepared, asks: Any) -> Asks:
+    """What is asked of tables that the plan has."""
+    known = {table.name: TableAsk() for _, table in prepared.plan.tables()}
+    given = known if asks is None else msgspec.convert(asks, Asks)
+    return {name: ask for name, ask in given.items() if name in known}
+
+
+def _told(asks: Any) -> Asks | None:
+    return None if asks is None else msgspec.convert(asks, Asks)
+
+
+def _rows(conn: psycopg.Connection, block: str, **given: Any) -> list[dict[str, Any]]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(assets.query(f"central/reconcile.{block}"), given or None).fetchall()
+
+
+def _run(conn: psycopg.Connection, block: str, **given: Any) -> None:
+    conn.execute(assets.query(f"central/reconcile.{block}"), given)

@@ -1,0 +1,73 @@
+-- Comparisons of head office with its tills. What is asked of a branch rides in its next tick; head office's side is made at
+-- that tick's snapshot, the till's as of that tick, and both wait here for one another.
+
+-- the comparison of a branch that is under way, one at a time, and its next or present step. asks: what is asked of which
+-- table, null for one digest of each; found: what earlier steps found
+CREATE TABLE IF NOT EXISTS tillsync.comparing (
+    node         text PRIMARY KEY REFERENCES tillsync.node ON DELETE CASCADE,
+    id           bigint NOT NULL,
+    step         integer NOT NULL DEFAULT 0,
+    asks         jsonb,
+    found        jsonb NOT NULL DEFAULT '{}',
+    at           timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- the steps that went out, with the streams that the branch takes as of their tick
+CREATE TABLE IF NOT EXISTS tillsync.compare_ask (
+    node         text NOT NULL,
+    id           bigint NOT NULL,
+    step         integer NOT NULL,
+    n            bigint NOT NULL,
+    token        bigint NOT NULL,
+    plan_version integer NOT NULL,
+    streams      jsonb NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (node, id, step, n)
+);
+
+CREATE TABLE IF NOT EXISTS tillsync.compare_answer (
+    node         text NOT NULL,
+    id           bigint NOT NULL,
+    step         integer NOT NULL,
+    frame        bytea NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (node, id, step)
+);
+
+-- head office's side of a tick is there. This, and the two after it, can be made again: what a crash takes is asked anew
+CREATE UNLOGGED TABLE IF NOT EXISTS tillsync.compare_side (
+    n            bigint PRIMARY KEY
+);
+
+-- scope: a stream, or for a table that only goes up the node
+CREATE UNLOGGED TABLE IF NOT EXISTS tillsync.compare_digest (
+    n            bigint NOT NULL,
+    scope        text NOT NULL,
+    tab          text NOT NULL,
+    bits         integer NOT NULL,
+    bucket       bigint NOT NULL,
+    rows         bigint NOT NULL,
+    hi           bigint NOT NULL,
+    lo           bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS compare_digest_scope ON tillsync.compare_digest (n, scope, tab);
+
+CREATE UNLOGGED TABLE IF NOT EXISTS tillsync.compare_row (
+    n            bigint NOT NULL,
+    scope        text NOT NULL,
+    tab          text NOT NULL,
+    bucket       bigint NOT NULL,
+    texts        text[] NOT NULL
+);
+CREATE INDEX IF NOT EXISTS compare_row_scope ON tillsync.compare_row (n, scope, tab);
+
+-- what the last comparison of a branch's table came to
+CREATE TABLE IF NOT EXISTS tillsync.compared (
+    node         text NOT NULL REFERENCES tillsync.node ON DELETE CASCADE,
+    tab          text NOT NULL,
+    n            bigint NOT NULL,
+    tick_at      timestamptz NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    body         jsonb NOT NULL,
+    PRIMARY KEY (node, tab)
+);
