@@ -154,6 +154,7 @@ class WatchSettings(Part):
     disk_free_mb_min: Annotated[float, Field(ge=0)] = 500
     certificate_days_min: Annotated[float, Field(ge=0)] = 21
     backup_days_max: Annotated[float, Field(ge=0)] = 7
+    labels_hours_max: Annotated[float, Field(ge=0)] = 24
     closure: ClosureSettings | None = None
 
 

@@ -27,6 +27,8 @@ COMMANDS = {
     "status": "status",
     "notices": "notices",
     "labels": "labels",
+    "backup": "backup",
+    "restore": "backup",
     "check": "check",
     "verify": "check",
     "repair-triggers": "check",

@@ -86,6 +86,7 @@ def _branch(
 ) -> dict[str, Any]:
     body = report.get("body") or {}
     tick, at = body.get("tick"), report.get("at")
+    labels = body.get("labels") or {}
     return {
         **branch,
         "tick": tick,
@@ -103,6 +104,8 @@ def _branch(
         "disk_free_bytes": body.get("disk_free_bytes"),
         "certificate_days": _days(_instant(body.get("certificate_ends_at")), now),
         "backup_at": _instant(body.get("backup_at")),
+        "labels_late": labels.get("late"),
+        "labels_since": _instant(labels.get("since")),
         "errors": body.get("errors", []),
         "lacks": body.get("lacks", []),
         "loading": body.get("loading", []),

@@ -22,7 +22,7 @@ TEXTS_MAX = 5
 """So many errors of one branch are listed."""
 
 OF_REPORTS = frozenset(
-    {"silent", "lag", "clock", "disk", "certificate", "backup", "failing", "schema", "machine", "set_aside"}
+    {"silent", "lag", "clock", "disk", "certificate", "backup", "labels", "failing", "schema", "machine", "set_aside"}
 )
 """Causes that are known from the tills' reports alone."""
 
@@ -103,6 +103,7 @@ def _reported(branch: Mapping[str, Any], limits: WatchSettings, calendar: Calend
     yield from _behind(branch, limits)
     yield from _unwell(branch)
     yield from _machine(branch, limits, now)
+    yield from _labels(branch, limits, now)
 
 
 def _behind(branch: Mapping[str, Any], limits: WatchSettings) -> Iterator[Trouble]:
@@ -142,6 +143,16 @@ def _machine(branch: Mapping[str, Any], limits: WatchSettings, now: datetime) ->
         if age > limits.backup_days_max * DAY:
             what = f"its newest backup is {age.days} days old"
             yield Trouble("backup", node, what, "run `tillsync backup` there: a broken disk loses what was not sent")
+
+
+def _labels(branch: Mapping[str, Any], limits: WatchSettings, now: datetime) -> Iterator[Trouble]:
+    """Prices that took effect a while ago, and whose labels nobody printed."""
+    late, since = branch.get("labels_late"), branch.get("labels_since")
+    if not late or since is None or not limits.labels_hours_max:
+        return
+    if now - since > timedelta(hours=limits.labels_hours_max):
+        what = f"{_count(late, 'label')} with an old price, the first since {since:%Y-%m-%d %H:%M}"
+        yield Trouble("labels", branch["node"], what, "have them printed: `tillsync labels` at the till")
 
 
 def _clock(subject: str, whose: str, skew: float | None, limits: WatchSettings) -> Iterator[Trouble]:

@@ -18,6 +18,7 @@ from orchestrator.relay.messages import Hello
 from orchestrator.settings import TillSettings
 from orchestrator.till import changelog, machine, state, watch
 from orchestrator.till.database import connect, explained, rows, value
+from orchestrator.till.desk import Desk
 from orchestrator.till.pull import check_node, pull
 from orchestrator.till.push import push
 from orchestrator.till.relay import Relay
@@ -59,6 +60,7 @@ class TillAgent:
         self._relay = relay or connect_branch(postgres.conninfo(settings.relay))
         self._machine = machine.identity(settings) if claims else None
         self._vitals = Vitals(world, settings.till.database, None if relay else settings.relay.dsn)
+        self._desk = Desk(world, settings)
         self._db: apsw.Connection | None = None
         self._reported: dict[str, Any] = {}
         self._reported_at = -inf
@@ -154,6 +156,7 @@ class TillAgent:
             "pushed": list(now.pushed),
             "ack": list(now.ack),
             "errors": [str(e) for e in failed],
+            **self._desk.told(db),
         }
         if body != self._reported or self._world.monotonic() - self._reported_at >= REPORT_SECONDS:
             vitals = self._vitals.told(succeeded=not failed)

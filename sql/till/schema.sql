@@ -160,3 +160,11 @@ CREATE TABLE IF NOT EXISTS tillsync_lack (
     hint     TEXT NOT NULL,
     PRIMARY KEY (central, "column")
 );
+
+-- One row: the newest backup of this file.
+CREATE TABLE IF NOT EXISTS tillsync_backup (
+    one   INTEGER PRIMARY KEY CHECK (one = 1),
+    at    TEXT NOT NULL,
+    path  TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+);

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pypdfium2
 import pytest
+import zxingcpp
 
 from tests.integration.cli.conftest import Command
 from tests.integration.cli.place import Place
@@ -63,6 +67,58 @@ def test_the_till_application_reads_and_acknowledges_in_its_own_file(till: Place
     assert left["key"] == [3]
     (past,) = command("notices", "list", "--acked", *TILL, "--json").json["notices"]
     assert (past["key"], past["acked_by"]) == ([1], "the till")
+
+
+QUERY = """
+[labels.query]
+item = "SELECT name, price, '8590' || printf('%08d', id) || check_of AS code, valid AS valid_from FROM item, extra WHERE id = :id"
+"""
+
+
+def test_labels_are_printed_scanned_and_told_head_office(till: Place, command: Command) -> None:
+    till.on_central("UPDATE item SET price = 1.70, name = 'čučoriedky ^XZ' WHERE id = 1; DELETE FROM item WHERE id = 3")
+    sync(till)
+    branch = command("status", "--json").json["branches"][0]
+    assert branch["labels_late"] == 1
+    assert branch["labels_since"] is not None
+    assert "nothing done; 1 labels" in command("labels", "--format", "pdf", *TILL, "--dry-run").err
+    assert not (till.directory / "labels.pdf").exists()
+    ended = command("labels", "--format", "pdf", "--out", "labels.pdf", "--skip", "1", *TILL, "--json")
+    (label,) = ended.json["labels"]
+    assert (label["name"], label["price"], label["code"]) == ("čučoriedky ^XZ", "1,70\N{NO-BREAK SPACE}€", "1")
+    assert {n["key"][0] for n in ended.json["gone"]} == {3}
+    assert scanned(till.directory / "labels.pdf") == ["1"]
+    table = command("labels", "--format", "csv", "--out", "labels.csv", "--delimiter", ",", *TILL)
+    assert "take their labels down" in table.err
+    assert "čučoriedky" in (till.directory / "labels.csv").read_text(encoding="utf-8")
+
+    settings = till.directory / "T1" / "till.toml"
+    plain = settings.read_text(encoding="utf-8")
+    settings.write_text(plain + QUERY, encoding="utf-8")
+    till.on_till("T1", "CREATE TABLE extra (check_of, valid); INSERT INTO extra VALUES ('5', '2999-01-01')")
+    assert command("labels", "--format", "zpl", "--out", "x.zpl", *TILL, "--ack", "--by", "Anna").code == 0
+    zpl = (till.directory / "x.zpl").read_text(encoding="utf-8")
+    assert ("^BEN" in zpl, "^FD859000000001^FS" in zpl) == (True, True)
+    left = command("notices", "list", *TILL, "--json").json["notices"]
+    assert {n["key"][0] for n in left} == {3}, "what was printed is acknowledged, what is gone is not"
+    till.on_central("UPDATE item SET price = 1.80 WHERE id = 1")
+    sync(till)
+    assert command("status", "--json").json["branches"][0]["labels_late"] == 0, "it is valid in a far year only"
+    command("labels", "--format", "zpl", "--sheet", "a4-3x8", *TILL).said(2, "TS-885", "roll")
+    command("labels", "--format", "pdf", "--sheet", "a5", *TILL).said(2, "TS-884", "a4-3x8")
+    command("labels", "--format", "csv", "--delimiter", "ab", *TILL).said(2, "TS-700")
+    for wrong, word in (("SELECT 1 AS one", "one"), ("SELEC", "syntax"), ("DELETE FROM item", "readonly")):
+        settings.write_text(f'{plain}\n[labels.query]\nitem = "{wrong}"\n', encoding="utf-8")
+        command("labels", "--format", "csv", "--out", "y.csv", *TILL).said(2, "TS-882", word)
+    assert till.on_till("T1", "SELECT count(*) FROM item") == [(1,)]
+
+
+def scanned(file: Path) -> list[str]:
+    document = pypdfium2.PdfDocument(file)
+    try:
+        return [b.text for page in document for b in zxingcpp.read_barcodes(page.render(scale=4).to_pil())]
+    finally:
+        document.close()
 
 
 def acknowledge(number: int, who: str) -> str:
