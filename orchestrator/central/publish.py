@@ -8,8 +8,8 @@ newest token: whatever central intended beyond it did not happen, and the ledger
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
 from itertools import groupby
 from math import inf
 from typing import Any
@@ -18,9 +18,12 @@ import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from orchestrator import assets
 from orchestrator.central.reconcile import Comparisons
+from orchestrator.central import lanes as laning
+from orchestrator.central.lanes import Lane, Lanes, Start
 from orchestrator.central.schema import Prepared
 from orchestrator.central.span import Span, changes, prepare_changes
 from orchestrator.central.spool import Spool
@@ -35,7 +38,8 @@ from orchestrator.relay.messages import Ack, Head
 
 @dataclass(frozen=True)
 class Base:
-    """Where a tick starts, as `base_of` says, with that tick's snapshot and plan."""
+    """Where a tick starts, as `base_of` says, with that tick's snapshot and plan. `held`: the earlier snapshots of
+    channels that stayed back."""
 
     n: int
     since: str
@@ -43,6 +47,7 @@ class Base:
     plan_version: int | None
     rewound: bool = False
     whole: bool = False
+    held: Mapping[str, str] = field(default_factory=dict)
 
 
 class Publisher:
@@ -61,16 +66,18 @@ class Publisher:
         self._prepared, self._comparisons = prepared, comparisons
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         self._plan, self._maker = prepared.plan, TickMaker(conn, prepared, part_rows_max)
+        self._channels = [c for c in prepared.plan.channels if c.name in self._maker.tables]
         self._logs = {c.tab: c for c in prepared.captured}
         self._conn.execute("SET plan_cache_mode = force_generic_plan")
         for statement in prepare_changes(prepared.captured) if self._logs else ():
             self._conn.execute(statement)
 
-    def publish(self) -> Tick | None:
-        """Publish what became visible since the last tick; None where there is nothing to tell anybody."""
+    def publish(self, due: Set[str] | None = None) -> Tick | None:
+        """Publish what became visible since the last tick; None where there is nothing to tell anybody. `due`: the
+        channels whose time it is, None for all of them."""
         head = self._relay.head()
         with Spool() as spool:
-            tick = self._intend(head, spool)
+            tick = self._intend(head, spool, due)
             if tick is None:
                 return None
             self._world.crash("publish.intent")
@@ -83,19 +90,22 @@ class Publisher:
     def close(self) -> None:
         self._conn.close()
 
-    def _intend(self, head: Head, spool: Spool) -> Tick | None:
+    def _intend(self, head: Head, spool: Spool, due: Set[str] | None) -> Tick | None:
         """Everything that happens in the tick's own transaction."""
         with self._conn.transaction():
             self._conn.execute(assets.query("central.work_memory"))
             here = self._row("here")
             base = self._base(head, here)
-            span = Span(base.since, here["snapshot"])
+            is_whole = self._is_about_all(base, head)
+            start = Start(base.since, base.held, here["snapshot"])
+            lanes = laning.sort(self._channels, self._maker.tables, start, None if is_whole else due, self._changes)
             tick = Tick(max(head.n, here["newest_n"] or 0) + 1, self._world.random63(), base.epoch, spool)
             if base.rewound or base.whole:
                 self._rewind(base)
-            elif not self._anything(base, span, head):
+            elif not (is_whole or lanes.is_news or self._acks(base) or self._parked_news(base, ())):
                 return None
-            self._fill(tick, base, span, head)
+            self._fill(tick, base, lanes, head)
+            tick.more = lanes.more
             self._conn.execute(
                 assets.query("central.intend"),
                 {
@@ -105,6 +115,7 @@ class Publisher:
                     "epoch": tick.epoch,
                     "plan_version": self._plan.version,
                     "system_id": here["system_id"],
+                    "held": Jsonb(lanes.held) if lanes.held else None,
                 },
             )
             self._world.crash("publish.routed")
@@ -120,9 +131,11 @@ class Publisher:
             published=here["published"],
         )
         since, plan_version = here["snapshot"], None
+        held: Mapping[str, str] = {}
         if row is not None and not start.whole:
             since, plan_version = row["snapshot"], row["plan_version"]
-        return Base(start.n, since, start.epoch, plan_version, start.rewound, start.whole)
+            held = row["held"] or {}
+        return Base(start.n, since, start.epoch, plan_version, start.rewound, start.whole, held)
 
     def _rewind(self, base: Base) -> None:
         """Take the ledger back to the base: what was intended beyond it did not happen."""
@@ -137,23 +150,23 @@ class Publisher:
         self._conn.execute(assets.query("central.unannounce"))  # the relay may have lost subscriptions, too
         self._conn.execute(assets.query("central.set_epoch"), {"epoch": base.epoch})
 
-    def _anything(self, base: Base, span: Span, head: Head) -> bool:
-        if head.wants or base.plan_version != self._plan.version:
+    def _is_about_all(self, base: Base, head: Head) -> bool:
+        """A tick that loads, moves or compares anything is about its own snapshot, in all channels."""
+        if head.wants or base.whole or base.rewound or base.plan_version != self._plan.version:
             return True
-        if self._changed_logs(span) or (self._comparisons is not None and self._comparisons.any_due(self._conn)):
-            return True
-        return bool(self._row("any_move")["any_move"] or self._acks(base) or self._parked_news(base, ()))
+        compares = self._comparisons is not None and self._comparisons.any_due(self._conn)
+        return bool(compares or self._row("any_move")["any_move"])
 
-    def _fill(self, tick: Tick, base: Base, span: Span, head: Head) -> None:
+    def _fill(self, tick: Tick, base: Base, lanes: Lanes, head: Head) -> None:
         live = self._live()
         wanted = set(live) if base.n < 0 else set(head.wants) & set(live)
-        changed = self._changes(span)
         again = self._maker.replanned(base.plan_version)
-        if not base.whole:
-            self._maker.deltas(tick, span, changed, again)
+        for lane in () if base.whole else lanes.going:
+            self._maker.deltas(tick, lane.span, lane.changed, again, lane.channels)
         self._maker.snapshots(tick, {s: c for s, c in live.items() if s in wanted})
-        self._maker.echoes(tick, span, changed)
-        self._move(tick, base, live, span, changed, again)
+        for lane in lanes.going:
+            self._maker.echoes(tick, lane.span, lane.changed, lane.channels)
+        self._move(tick, base, live, lanes.going, again)
         for node, news in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
             tick.spool.add((node, "echo"), _news(list(news)))
         tick.acks = self._acks(base)
@@ -166,8 +179,7 @@ class Publisher:
         tick: Tick,
         base: Base,
         live: Mapping[int, str],
-        span: Span,
-        changed: Changed,
+        lanes: Sequence[Lane],
         again: Mapping[str, bool],
     ) -> None:
         """Branches that change their streams get what differs; streams that are new by that are only loaded here."""
@@ -176,7 +188,9 @@ class Publisher:
             return
         self._conn.execute(assets.query("central.moves_done"), {"n": base.n})
         tick.moves = tuple(Move(**row) for row in self._rows(assets.query("central.pending_moves")))
-        self._maker.moves(tick, tick.moves, live, span, changed, again)
+        for lane in lanes:
+            own = [m for m in tick.moves if m.channel in lane.channels]
+            self._maker.moves(tick, own, live, lane.span, lane.changed, again)
         self._conn.execute(assets.query("central.moved"), {"n": tick.n})
         self._conn.execute(assets.query("central.rest_streams"))
 

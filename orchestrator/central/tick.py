@@ -12,7 +12,7 @@ import psycopg
 from psycopg import sql
 
 from orchestrator import assets
-from orchestrator.central.routing import Statement, routes
+from orchestrator.central.routing import Route, Statement, routes
 from orchestrator.central.schema import Prepared, newest_plan
 from orchestrator.central.span import Span
 from orchestrator.central.spool import Spool
@@ -27,7 +27,7 @@ MANY_ROWS = 5_000
 @dataclass
 class Tick:
     """A tick in the making: what it carries lies in the spool until the intent is committed. `sent`: (rows, bytes) by
-    stream or node, and table."""
+    stream or node, and table. `more`: what is less urgent goes with the next one."""
 
     n: int
     token: int
@@ -36,6 +36,7 @@ class Tick:
     acks: list[Ack] = field(default_factory=list)
     served: tuple[int, ...] = ()
     moves: tuple[Move, ...] = ()
+    more: bool = False
     rows: int = 0
     sent: dict[tuple[int | str, str], tuple[int, int]] = field(default_factory=dict)
 
@@ -75,10 +76,25 @@ class TickMaker:
         self._logs = {c.tab: c for c in prepared.captured}
         self._routes = routes(prepared.plan.channels, prepared.filters, self._logs, prepared.plan.parameters)
 
-    def deltas(self, tick: Tick, span: Span, changed: Changed, again: Mapping[str, bool]) -> None:
+    @property
+    def tables(self) -> Mapping[str, Set[str]]:
+        """Of each channel, with those that its filters look at."""
+        found: dict[str, set[str]] = {}
+        for route in self._routes:
+            found.setdefault(route.channel.name, set()).update((route.table.name, *route.dependencies))
+        return found
+
+    def deltas(
+        self,
+        tick: Tick,
+        span: Span,
+        changed: Changed,
+        again: Mapping[str, bool],
+        channels: Set[str] | None = None,
+    ) -> None:
         """What changes in the streams that are loaded. `again`: as `replanned` says, empty for the same plan."""
         tables = {name: name in changed.truncated for name in changed.rows}
-        for route in self._routes:
+        for route in self._of(channels):
             own = (route.table.name, *route.dependencies)
             if again or changed.rows.keys() & set(own):
                 every = again.get(route.table.name, True) if again else None
@@ -122,9 +138,12 @@ class TickMaker:
         if streams:
             self._conn.execute(assets.query("central.loaded"), {"n": tick.n, "streams": list(streams)})
 
-    def echoes(self, tick: Tick, span: Span, changed: Changed) -> None:
+    def _of(self, channels: Set[str] | None) -> Iterator[Route]:
+        return (r for r in self._routes if channels is None or r.channel.name in channels)
+
+    def echoes(self, tick: Tick, span: Span, changed: Changed, channels: Set[str] | None = None) -> None:
         """What nodes asked about."""
-        for route in self._routes:
+        for route in self._of(channels):
             if route.table.name in changed.echoes:
                 self._collect_echoes(tick, route.table, route.echo(span))
 

@@ -214,11 +214,11 @@ SELECT pg_current_snapshot()::text AS snapshot, (SELECT epoch FROM tillsync.stat
 
 -- name: base
 -- the intent behind the relay's newest tick
-SELECT n, snapshot::text AS snapshot, system_id, plan_version FROM tillsync.intent WHERE token = %(token)s AND n = %(n)s
+SELECT n, snapshot::text AS snapshot, system_id, plan_version, held FROM tillsync.intent WHERE token = %(token)s AND n = %(n)s
 
 -- name: intend
-INSERT INTO tillsync.intent (n, token, snapshot, epoch, plan_version, system_id)
-VALUES (%(n)s, %(token)s, %(snapshot)s::pg_snapshot, %(epoch)s, %(plan_version)s, %(system_id)s)
+INSERT INTO tillsync.intent (n, token, snapshot, epoch, plan_version, system_id, held)
+VALUES (%(n)s, %(token)s, %(snapshot)s::pg_snapshot, %(epoch)s, %(plan_version)s, %(system_id)s, %(held)s)
 
 -- name: published
 UPDATE tillsync.intent SET published_at = clock_timestamp() WHERE n <= %(n)s AND published_at IS NULL

@@ -74,6 +74,8 @@ CREATE TABLE IF NOT EXISTS tillsync.intent (
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     published_at timestamptz
 );
+-- channels that stayed back in the tick, with the snapshots up to which they were covered
+ALTER TABLE tillsync.intent ADD COLUMN IF NOT EXISTS held jsonb;
 
 -- how far each node's changelog is merged. straight: nothing after the position was ever merged
 CREATE TABLE IF NOT EXISTS tillsync.applied (

@@ -9,8 +9,13 @@ UPDATE tillsync.state SET purged_at = %(at)s
 
 -- name: base
 -- the newest published tick that is older than the retention, with the end of what was committed before its snapshot for
--- certain: the next tick starts at it at the earliest
-SELECT i.n, pg_snapshot_xmin(i.snapshot)::text AS xmin FROM tillsync.intent i
+-- certain: the next tick starts at it at the earliest, or where channels that stayed back were covered
+SELECT i.n, (SELECT pg_snapshot_xmin(s.snapshot) AS xmin
+               FROM (SELECT i.snapshot
+                     UNION ALL SELECT h.value::pg_snapshot FROM tillsync.intent j, jsonb_each_text(j.held) h
+                                WHERE j.n >= i.n AND j.held IS NOT NULL) AS s
+              ORDER BY 1 LIMIT 1)::text AS xmin
+  FROM tillsync.intent i
  WHERE i.published_at IS NOT NULL AND i.at < %(before)s AND i.system_id = (SELECT system_identifier FROM pg_control_system())
  ORDER BY i.n DESC LIMIT 1
 
