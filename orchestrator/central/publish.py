@@ -21,9 +21,9 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from orchestrator import assets
-from orchestrator.central.reconcile import Comparisons
 from orchestrator.central import lanes as laning
 from orchestrator.central.lanes import Lane, Lanes, Start
+from orchestrator.central.reconcile import Comparisons
 from orchestrator.central.schema import Prepared
 from orchestrator.central.span import Span, changes, prepare_changes
 from orchestrator.central.spool import Spool
