@@ -130,15 +130,15 @@ def _night(books: office.Connection, site: Site, plan: Plan, day: int) -> None:
 
 
 def _head_office(connection: office.Connection, chain: Chain, day: int, seconds: float) -> None:
-    office.work(connection, chain, day, _pace(office.STEPS_A_DAY, seconds))
+    office.work(connection, chain, day, pace(office.STEPS_A_DAY, seconds))
 
 
 def _till(application: pos.Pos, chain: Chain, day: int, seconds: float) -> None:
     invoices = chain.dealt[day][application.till.node]
-    application.trade(chain.month.days[day].date, day, invoices, _pace(len(invoices) + 2, seconds))
+    application.trade(chain.month.days[day].date, day, invoices, pace(len(invoices) + 2, seconds))
 
 
-def _pace(steps: int, seconds: float) -> Callable[[], None]:
+def pace(steps: int, seconds: float) -> Callable[[], None]:
     """A pause that spreads `steps` transactions evenly over `seconds`; who is late does not wait."""
     begun, taken = time.monotonic(), 0
 
