@@ -117,6 +117,8 @@ class _Merger:
         execute(unit.sql("make_work"), {})
         if self._stage.follows:
             execute(unit.sql("empty_work"), {})
+        if not unit.rules.table.deletes:
+            execute(unit.sql("drop_deletes"), {})
         execute(unit.sql("collapse"), {})
         if self._stage.staged[unit.table.name] >= ANALYZE_ROWS_MIN:
             execute(unit.sql("analyze"), {})

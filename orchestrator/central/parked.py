@@ -28,6 +28,7 @@ from orchestrator.core import values
 from orchestrator.core.changes import Row, Shape
 from orchestrator.core.plan import Plan
 from orchestrator.errors import RowFault
+from orchestrator.policies import rules
 
 ROWS_MAX = 20_000
 RETRY_UID = 0
@@ -105,7 +106,7 @@ def _retry_node(conn: psycopg.Connection, plan: Plan, facts: Facts, node: str, i
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         conn.execute(assets.query("central/merge.lock_parked"), {"node": node})
-        waiting = {chain.ids[0]: chain for chain in _chains(conn, node, ids)}
+        waiting = {chain.ids[0]: chain for chain in _chains(conn, plan, node, ids)}
         row = conn.execute(assets.query("central/merge.node"), {"node": node}).fetchone()
         params = row[1] if row else {}
         sender = Sender(node, RETRY_UID, params)
@@ -188,16 +189,20 @@ class Chain:
         return None if side is None else tuple(_as_given(side.get(name)) for name in self.columns)
 
 
-def _chains(conn: psycopg.Connection, node: str, ids: Sequence[int] | None) -> list[Chain]:
-    """A node's open parked changes, locked, by row."""
+def _chains(conn: psycopg.Connection, plan: Plan, node: str, ids: Sequence[int] | None) -> list[Chain]:
+    """A node's open parked changes, locked, by row. A delete counts for nothing where a till only adds."""
+    only_added = {table.name for _, table in plan.tables() if not rules(table).table.deletes}
     given = {"node": node, "rows_max": ROWS_MAX, "ids": ids}
     with conn.cursor(row_factory=dict_row) as cursor:
         rows = cursor.execute(assets.query("central/merge.parked_of"), given).fetchall()
     found: dict[tuple[str, str], Chain] = {}
     for row in rows:
         name = (row["tab"], repr(sorted(row["key"].items())))
-        chain = found.setdefault(name, Chain(row["tab"], row["key"], old=row["old"]))
+        counts = row["new"] is not None or row["tab"] not in only_added
+        chain = found.setdefault(name, Chain(row["tab"], row["key"], old=row["old"] if counts else None))
         chain.ids.append(row["id"])
+        if not counts:
+            continue
         chain.new, chain.stamp, chain.stamp_note = row["new"], row["stamp"], row["stamp_note"]
     return list(found.values())
 

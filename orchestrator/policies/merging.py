@@ -7,7 +7,7 @@ in the order of their fields. Which values differ is given, as digits: whoever h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -99,6 +99,13 @@ def meet(base: Image | None, theirs: Image | None, ours: Image | None, width: in
     digits = difference.digits
     had, has, there = base is not None, theirs is not None, ours is not None
     return Meeting(had, has, there, new, old, central, digits(new, old), digits(central, old), digits(new, central))
+
+
+def come_to(steps: Iterable[tuple[Image | None, Image | None]], rules: Rules) -> tuple[Image | None, Image | None]:
+    """What several changes of one row come to: the first one's old image and the last one's new image. Deletes count
+    for nothing where a till may not delete; nothing at all is no row before and none after."""
+    counted = [step for step in steps if step[1] is not None or rules.table.deletes]
+    return (counted[0][0], counted[-1][1]) if counted else (None, None)
 
 
 def uncontested(m: Meeting, columns: Sequence[Placed], rules: Rules) -> str | None:

@@ -21,7 +21,7 @@ from orchestrator.core.changes import ORIGIN, Position, Shape, encode_upload
 from orchestrator.core.plan import Channel, Plan, Table
 from orchestrator.core.world import World
 from orchestrator.policies.contest import Rules
-from orchestrator.policies.merging import Image, Merged, meet, merge
+from orchestrator.policies.merging import Image, Merged, come_to, meet, merge
 from orchestrator.relay.messages import FetchedUpload, UploadPart
 from tests.model import cells
 from tests.model.cells import Story
@@ -108,8 +108,12 @@ def _wrong(conn: psycopg.Connection, table: Table, rows: list[Story]) -> Iterato
 
 def _expected(table: Table, rules: Rules, story: Story) -> Outcome:
     columns = [_Placed(name, place) for place, name in enumerate(table.column_names) if name not in table.key]
-    meeting = meet(story.base, story.theirs, story.ours, len(table.columns), cells.DIFFERENCE)
+    meeting = meet(*_ends(story, rules), story.ours, len(table.columns), cells.DIFFERENCE)
     return merge(meeting, columns, rules)
+
+
+def _ends(story: Story, rules: Rules) -> tuple[Image | None, Image | None]:
+    return come_to(zip(story.path, story.path[1:], strict=False), rules)
 
 
 class _Placed:
@@ -134,7 +138,7 @@ def _conflicts(conn: psycopg.Connection, table: Table) -> dict[str, tuple[Any, .
 def _said(table: Table, rules: Rules, story: Story, merged: Merged | None) -> tuple[Any, ...] | None:
     if merged is None or not merged.decision.conflict:
         return None
-    images = (story.base, story.theirs, story.ours, merged.row)
+    images = (*_ends(story, rules), story.ours, merged.row)
     return (list(merged.judged), merged.decision.winner.value, *images)
 
 

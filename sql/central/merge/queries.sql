@@ -133,6 +133,10 @@ SELECT %(node)s, %(uid)s, s.at >> 1, s.nonce, %(tab)s, {key_json}, {op},
 -- nothing but new rows: no need to look at what is there. A key that is there already fails, and all is looked at.
 INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {new_values} FROM {stage} s
 
+-- name: drop_deletes
+-- of a table that a till only adds to: what it tidied away before it was sent has been sold all the same
+DELETE FROM {stage} s WHERE NOT s.has
+
 -- name: collapse
 -- what several changes of one row come to: the first one's old image and the last one's new image
 WITH twice AS (SELECT {stage_key} FROM {stage} s GROUP BY {stage_key} HAVING count(*) > 1),
