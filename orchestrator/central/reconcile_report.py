@@ -41,10 +41,15 @@ def start(conn: psycopg.Connection, world: World, nodes: Sequence[str], tables: 
     return number
 
 
-def is_open(conn: psycopg.Connection, number: int) -> bool:
-    """Whether a comparison is still under way at some branch."""
-    row = conn.execute(assets.query("central/reconcile.is_open"), {"id": number}).fetchone()
-    return row == (True,)
+def open_nodes(conn: psycopg.Connection, number: int) -> frozenset[str]:
+    """The branches at which a comparison is still under way."""
+    rows = conn.execute(assets.query("central/reconcile.open_nodes"), {"id": number}).fetchall()
+    return frozenset(node for (node,) in rows)
+
+
+def is_alive(heard: datetime | None, now: datetime) -> bool:
+    """Whether a branch has said lately that it is alive."""
+    return heard is not None and now - heard < timedelta(seconds=OFFLINE_SECONDS)
 
 
 def report(
@@ -73,8 +78,7 @@ def report(
 def _branch(
     node: str, is_open: bool, known: Sequence[dict[str, Any]], now: datetime, heard: datetime | None
 ) -> BranchComparison:
-    is_heard = heard is not None and now - heard < timedelta(seconds=OFFLINE_SECONDS)
-    state: State = "compared" if known and not is_open else "waiting" if is_heard else "offline"
+    state: State = "compared" if known and not is_open else "waiting" if is_alive(heard, now) else "offline"
     oldest = min(known, key=lambda r: int(r["n"])) if known else None
     return BranchComparison(
         branch=node,

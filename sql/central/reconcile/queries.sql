@@ -136,5 +136,5 @@ SELECT n.node, c.id AS open_id, c.at AS open_since, d.tab, d.n, d.tick_at, d.at,
 -- head office's side of a tick could not be made
 DELETE FROM tillsync.compare_ask WHERE n = %(n)s
 
--- name: is_open
-SELECT EXISTS (SELECT FROM tillsync.comparing WHERE id = %(id)s)
+-- name: open_nodes
+SELECT node FROM tillsync.comparing WHERE id = %(id)s

@@ -18,7 +18,7 @@ def compared(shop: Shop, *tills: Till, tables: tuple[str, ...] = (), rounds: int
         shop.agent.round()
         for till in chosen:
             till.sync()
-        if not reconcile_report.is_open(shop.conn, number):
+        if not reconcile_report.open_nodes(shop.conn, number):
             heard = {node: shop.world.now() for node in nodes}
             return reconcile_report.report(
                 shop.conn, shop.prepared, shop.world.now(), heard, nodes=nodes, tables=tables
