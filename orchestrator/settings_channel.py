@@ -45,6 +45,10 @@ class PolicySettings(Part):
 Policy = Annotated[PolicySettings, BeforeValidator(_spelled_out)]
 
 
+DocumentName = Annotated[str, Field(pattern=r"^[^()]+(\([^()]+\))?$", max_length=1_000)]
+"""A table whose rows are lines of a document: `line`, or `line(order_id)` with the columns that name the header."""
+
+
 class NoticeSettings(Part):
     """Columns whose change the till's operator must see."""
 
@@ -66,7 +70,8 @@ class TableSettings(Part):
     map: dict[Name, Name] = Field(default={})
     encode: dict[Name, str] = Field(default={})
     notice: NoticeSettings | None = None
-    document: Name | None = None
+    document: tuple[DocumentName, ...] = ()
+    protect: Literal["refuse"] | None = None
 
     @property
     def full_name(self) -> str:

@@ -10,6 +10,7 @@ from psycopg.rows import dict_row
 
 from orchestrator import assets
 from orchestrator.central.catalog import without_modifier
+from orchestrator.core.documents import Document, Reference, documents
 from orchestrator.core.plan import Plan
 
 # Types whose modifier rounds a value; the modifiers of others refuse or, in a cast, cut: those are left to the table.
@@ -27,10 +28,11 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """Columns by table and name, and the tables' rank: whoever is referred to comes first."""
+    """Columns by table and name, the tables' rank (who is referred to comes first), and what documents they make."""
 
     columns: Mapping[str, Mapping[str, ColumnFacts]]
     rank: Mapping[str, int]
+    documents: Mapping[str, Document]
 
 
 def read(conn: psycopg.Connection, plan: Plan) -> Facts:
@@ -42,7 +44,9 @@ def read(conn: psycopg.Connection, plan: Plan) -> Facts:
             facts = ColumnFacts(_staged(row["type"], row["base"]), row["collation"], row["compare"])
             columns.setdefault(row["tab"], {})[row["name"]] = facts
         edges = cursor.execute(assets.query("central/merge.references"), {"tables": tables}).fetchall()
-    return Facts(columns, _ranked(tables, ((e["child"], e["parent"]) for e in edges)))
+    references = [Reference(e["child"], tuple(e["columns"]), e["parent"], tuple(e["referred"])) for e in edges]
+    rank = _ranked(tables, ((r.child, r.parent) for r in references))
+    return Facts(columns, rank, documents(plan, references))
 
 
 def _staged(declared: str, base: str) -> str:

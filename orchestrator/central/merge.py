@@ -41,13 +41,14 @@ class Sender:
 
 @dataclass(frozen=True)
 class Failure:
-    """A row that could not be merged. `at` is its place in the unit's work table."""
+    """A row that could not be merged. at: its place in the unit's work table. is_written: it was, and may not be."""
 
     unit: Unit
     verb: str
     at: int
     reason: str
     sqlstate: str
+    is_written: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,15 +19,15 @@ from orchestrator import assets
 from orchestrator.central import facts as facts_of
 from orchestrator.central import stamps
 from orchestrator.central import unit as units
+from orchestrator.central.documents import WITH_IT, merge_whole
 from orchestrator.central.facts import Facts
 from orchestrator.central.faults import is_row_fault
-from orchestrator.central.merge import Failure, Sender, merge
+from orchestrator.central.images import as_given, as_json, as_stored, row_of
+from orchestrator.central.merge import Failure, Sender
 from orchestrator.central.stage import Stage, Unread
 from orchestrator.central.unit import Unit
-from orchestrator.core import values
 from orchestrator.core.changes import Row, Shape
 from orchestrator.core.plan import Plan
-from orchestrator.errors import RowFault
 from orchestrator.policies import rules
 
 ROWS_MAX = 20_000
@@ -51,28 +51,44 @@ def park(conn: psycopg.Connection, failures: Iterable[Failure], sender: Sender) 
     return sum(map(len, by_table.values()))
 
 
+def take_out(
+    conn: psycopg.Connection, sender: Sender, unit: Unit, documents: Sequence[str], failed: Sequence[Failure]
+) -> int:
+    """Park documents that are staged, whole, with what failed of them. Returns how many changes that were."""
+    given = {
+        "node": sender.node,
+        "uid": sender.uid,
+        "tab": unit.table.name,
+        "documents": list(documents),
+        "ats": [f.at for f in failed],
+        "reasons": [f.reason for f in failed],
+        "sqlstates": [f.sqlstate for f in failed],
+    }
+    return conn.execute(unit.sql("take_out"), given).rowcount
+
+
 def park_unread(conn: psycopg.Connection, unread: Sequence[Unread], sender: Sender) -> int:
     """Record changes that could not be staged. A table that the till may not write is put right by an echo."""
     for u in unread:
-        keyed = _as_stored(u, u.new if u.new is not None else u.old) or {}
+        row = row_of(u)
         names = u.unit.table.key if u.unit is not None else u.shape.key
-        fixed = {c.name: c.text for c in u.unit.constants} if u.unit is not None else {}
         given = {
             "node": sender.node,
             "uid": sender.uid,
             "seq": u.seq,
             "nonce": u.nonce,
             "tab": u.shape.table,
-            "key": Jsonb({k: (fixed | keyed).get(k) for k in names}),
+            "key": Jsonb({k: row.get(k) for k in names}),
             "op": u.op,
-            "old": _json(_as_stored(u, u.old)),
-            "new": _json(_as_stored(u, u.new)),
+            "old": as_json(as_stored(u, u.old)),
+            "new": as_json(as_stored(u, u.new)),
             "reason": u.reason,
             "sqlstate": u.sqlstate,
+            "document": u.unit.document_of(row) if u.unit is not None else None,
         }
         conn.execute(assets.query("central/merge.park_unread"), given)
         if u.unit is not None and u.unit.direction == "down":
-            _ask_echo(conn, u.unit, sender.node, (fixed | keyed))
+            _ask_echo(conn, u.unit, sender.node, row)
     return len(unread)
 
 
@@ -135,10 +151,17 @@ def _retry_node(conn: psycopg.Connection, plan: Plan, facts: Facts, node: str, i
 
 
 def _merged(conn: psycopg.Connection, stage: Stage, facts: Facts, sender: Sender) -> dict[int, tuple[str, str]]:
-    """Merge what is staged; which chains failed, by their first id, and why."""
-    failed = merge(conn, stage, facts.rank, sender).failures
+    """Merge what is staged, documents whole; which chains failed, by their first id, and why."""
+    reasons: dict[int, tuple[str, str]] = {}
+
+    def take(unit: Unit, documents: Sequence[str], failed: Sequence[Failure]) -> int:
+        gone = conn.execute(unit.sql("drop_documents"), {"documents": list(documents)}).fetchall()
+        reasons.update({at >> 1: (WITH_IT, "") for (at,) in gone} | {f.at >> 1: (f.reason, f.sqlstate) for f in failed})
+        return len(gone)
+
+    failed = merge_whole(conn, stage, facts.rank, sender, take).failures
     unread = {u.seq: (u.reason, u.sqlstate) for u in stage.unread}
-    return unread | {f.at >> 1: (f.reason, f.sqlstate) for f in failed}
+    return reasons | unread | {f.at >> 1: (f.reason, f.sqlstate) for f in failed}
 
 
 def _by_shape(chains: Iterable[Chain]) -> dict[Shape, list[Chain]]:
@@ -186,7 +209,7 @@ class Chain:
         return tuple(self.new or self.old or self.key)
 
     def image(self, side: Mapping[str, Any] | None) -> Row | None:
-        return None if side is None else tuple(_as_given(side.get(name)) for name in self.columns)
+        return None if side is None else tuple(as_given(side.get(name)) for name in self.columns)
 
 
 def _chains(conn: psycopg.Connection, plan: Plan, node: str, ids: Sequence[int] | None) -> list[Chain]:
@@ -205,43 +228,6 @@ def _chains(conn: psycopg.Connection, plan: Plan, node: str, ids: Sequence[int] 
             continue
         chain.new, chain.stamp, chain.stamp_note = row["new"], row["stamp"], row["stamp_note"]
     return list(found.values())
-
-
-def _as_stored(u: Unread, image: Row | None) -> dict[str, Any] | None:
-    """An image as JSON: text that PostgreSQL could read, where there is one, else the bytes as they came."""
-    if image is None:
-        return None
-    if u.unit is None:
-        return {name: _bytes_or_text(v) for name, v in zip(u.shape.columns, image, strict=True)}
-    return {f.name: _cell(values.to_text(f.column), v) for f, v in zip(u.unit.fields, image, strict=True)}
-
-
-def _cell(to_text: Any, v: Any) -> Any:
-    try:
-        text = to_text(v)
-    except RowFault:
-        # Marked, so that it is never taken for a text that could be read after all.
-        return _bytes_or_text(v) if isinstance(v, bytes) or "\0" in str(v) else {"text": str(v)}
-    return _bytes_or_text(text)
-
-
-def _bytes_or_text(v: Any) -> Any:
-    """jsonb takes neither bytes nor a text with a NUL in it."""
-    if isinstance(v, bytes):
-        return {"hex": v.hex()}
-    if isinstance(v, str) and "\0" in v:
-        return {"hex": v.encode().hex()}
-    return v if v is None or isinstance(v, str) else str(v)
-
-
-def _as_given(v: Any) -> Any:
-    if not isinstance(v, dict):
-        return v
-    return bytes.fromhex(v["hex"]) if "hex" in v else str(v["text"]).encode()
-
-
-def _json(image: Mapping[str, Any] | None) -> Jsonb | None:
-    return None if image is None else Jsonb(dict(image))
 
 
 def _ask_echo(conn: psycopg.Connection, unit: Unit, node: str, key: Mapping[str, Any]) -> None:

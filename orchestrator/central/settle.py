@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
 
 from orchestrator import assets
-from orchestrator.central.merge import Sender, merge
-from orchestrator.central.parked import park, park_unread
+from orchestrator.central.documents import merge_whole
+from orchestrator.central.merge import Failure, Sender
+from orchestrator.central.parked import park, park_unread, take_out
 from orchestrator.central.stage import Stage
 from orchestrator.central.stamps import Stamp, keep, lay_down
+from orchestrator.central.unit import Unit
 
 Window = tuple[int, int]
 """First and last number of the positions that may have been merged before."""
@@ -48,11 +50,19 @@ def settle(
         lay_down(conn, stamps, follows=stage.follows)
     parked = park_unread(conn, stage.unread, sender)
     parked += _hold_back(conn, stage, sender)
-    merged = merge(conn, stage, rank, sender)
-    failed = park(conn, merged.failures, sender)
+    taken = 0
+
+    def take(unit: Unit, documents: Sequence[str], failed: Sequence[Failure]) -> int:
+        nonlocal taken
+        count = take_out(conn, sender, unit, documents, failed)
+        taken += count
+        return count
+
+    merged = merge_whole(conn, stage, rank, sender, take)
+    failed = taken + park(conn, merged.failures, sender)
     if is_stamped and parked + failed:
         keep(conn, sender.node, sender.uid)
-    left = sum(stage.staged.values()) - failed
+    left = sum(stage.staged.values()) - len(merged.failures)
     return Settled(left, merged.conflicts, parked + failed)
 
 
@@ -66,12 +76,12 @@ def _drop_known(conn: psycopg.Connection, stage: Stage, sender: Sender, window: 
 
 
 def _hold_back(conn: psycopg.Connection, stage: Stage, sender: Sender) -> int:
-    """Changes of rows that have parked ones wait behind them, so that a row's changes stay in order."""
-    rows = conn.execute(assets.query("central/merge.parked_tables"), {"node": sender.node}).fetchall()
+    """Changes of rows and documents that have parked ones wait behind them, so that they stay in order."""
+    if conn.execute(assets.query("central/merge.any_parked"), {"node": sender.node}).fetchone() != (True,):
+        return 0
     held = 0
-    for (name,) in rows:
-        unit = stage.units.get(name)
-        if unit is not None and unit.direction != "down":
+    for name, unit in stage.units.items():
+        if unit.direction != "down":
             count = conn.execute(unit.sql("hold_back"), {"node": sender.node, "uid": sender.uid, "tab": name}).rowcount
             stage.staged[name] -= count
             held += count

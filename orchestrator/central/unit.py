@@ -13,14 +13,14 @@ from psycopg import sql
 from orchestrator import assets
 from orchestrator.central.capture import identifier, log_name
 from orchestrator.central.facts import ColumnFacts, Facts
+from orchestrator.central.pieces import Piece, any_of, column, comma, equal, joined, json_object, literal, raw
 from orchestrator.core import encodings
 from orchestrator.core.changes import Shape
+from orchestrator.core.documents import Document
 from orchestrator.core.plan import Channel, Column, Table
 from orchestrator.errors import TillsyncError
 from orchestrator.policies import rules
 from orchestrator.policies.contest import Judges, Rules
-
-Piece = sql.Composable
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Field:
 
     def declared(self, letter: str) -> Piece:
         collation = f" COLLATE {self.facts.collation}" if self.facts.collation else ""
-        return sql.SQL("{} {}").format(sql.Identifier(f"{letter}{self.place}"), _raw(self.facts.type + collation))
+        return sql.SQL("{} {}").format(sql.Identifier(f"{letter}{self.place}"), raw(self.facts.type + collation))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Constant:
 
     @property
     def value(self) -> Piece:
-        return sql.SQL("{}::{}").format(_text(self.text), _raw(self.type))
+        return sql.SQL("{}::{}").format(literal(self.text), raw(self.type))
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class Unit:
     fields: tuple[Field, ...]
     constants: tuple[Constant, ...]
     rules: Rules
+    document: Document
 
     @cached_property
     def keys(self) -> tuple[Field, ...]:
@@ -105,7 +106,7 @@ class Unit:
         key_fields = {f.name: f for f in self.keys}
         fixed = {c.name: c for c in self.constants}
         matches = [
-            _equal(name, key_fields[name].at("n") if name in key_fields else fixed[name].value)
+            equal(name, key_fields[name].at("n") if name in key_fields else fixed[name].value)
             for name in self.table.key
         ]
         names = [f.name for f in self.fields] + [c.name for c in self.constants]
@@ -116,16 +117,16 @@ class Unit:
             "target": identifier(self.table.name),
             "log": sql.Identifier(log_name(self.table.name)),
             "match": sql.SQL(" AND ").join(matches),
-            "key": comma(map(_name, self.table.key)),
-            "one_key": _name(self.table.key[0]),
-            "target_key": comma(sql.SQL("t.{}").format(_name(k)) for k in self.table.key),
+            "key": comma(map(column, self.table.key)),
+            "one_key": column(self.table.key[0]),
+            "target_key": comma(sql.SQL("t.{}").format(column(k)) for k in self.table.key),
             "key_values": comma(key_fields[k].at("n") if k in key_fields else fixed[k].value for k in self.table.key),
-            "columns": comma(map(_name, names)),
+            "columns": comma(map(column, names)),
             "new_values": comma([*(f.at("n") for f in self.fields), *constants]),
             "outcome_values": comma([*(f.at("v") for f in self.fields), *constants]),
             # A key that comes from `set` alone is the same in every row.
-            "stage_key": comma(f.at("n") for f in self.keys) if self.keys else _raw("(s.at IS NULL)"),
-            "same_key": _joined(
+            "stage_key": comma(f.at("n") for f in self.keys) if self.keys else raw("(s.at IS NULL)"),
+            "same_key": joined(
                 (sql.SQL("{} = {}").format(f.at("n"), f.at("n", "k")) for f in self.keys), " AND ", "true"
             ),
         }
@@ -139,7 +140,7 @@ class Unit:
             **{f"s_{letter}": comma(f.at(letter) for f in each) for letter in "noc"},
             **{f"{letter}_text": comma(sql.SQL("{}::text").format(f.at(letter)) for f in each) for letter in "noc"},
             "k_o": comma(f.at("o", "k") for f in each),
-            "t_c": comma(sql.SQL("t.{} AS {}").format(_name(f.name), sql.Identifier(f"c{f.place}")) for f in each),
+            "t_c": comma(sql.SQL("t.{} AS {}").format(column(f.name), sql.Identifier(f"c{f.place}")) for f in each),
             "outcome": comma(_outcome(f) for f in each),
             "judged": comma(_judged(f) for f in each),
             "mask": _digits(self.values, "v", "c"),
@@ -158,17 +159,40 @@ class Unit:
         }
 
     def _json(self) -> dict[str, Piece]:
-        fixed = {c.name: _text(c.text) for c in self.constants}
+        fixed = {c.name: literal(c.text) for c in self.constants}
         texts = {f.name: sql.SQL("{}::text").format(f.at("n")) for f in self.keys}
         return {
-            "key_json": _object(self.table.key, ({**fixed, **texts}[k] for k in self.table.key)),
+            "key_json": json_object(self.table.key, ({**fixed, **texts}[k] for k in self.table.key)),
             **{f"{side}_json": self._image_json(side[0]) for side in ("old", "new", "central")},
+            "document": self._document(),
             "op": sql.SQL("CASE WHEN NOT s.has THEN 'D' WHEN s.had THEN 'U' ELSE 'I' END"),
         }
 
+    def _document(self) -> Piece:
+        """The header's table and key as one text, out of the new image, or the old one where the row is deleted."""
+        by_name = {f.name: f for f in self.fields}
+        fixed = {c.name: literal(c.text) for c in self.constants}
+        document = self.document
+        if any(c not in by_name and c not in fixed for c in document.columns):
+            document = Document(self.table.name, self.table.key)  # captured before the column came
+        form = sql.SQL("(CASE WHEN s.has THEN {} ELSE {} END)::text")
+        texts = {
+            n: sql.SQL("{}::text").format(f.at("n")) if f.is_key else form.format(f.at("n"), f.at("o"))
+            for n, f in by_name.items()
+        }
+        parts = [literal(document.root), *((texts | fixed)[c] for c in document.columns)]
+        return sql.SQL("concat_ws(chr(31), {})").format(comma(parts))
+
+    def document_of(self, key: Mapping[str, Any]) -> str | None:
+        """The same out of texts by column; None where one is missing or no text."""
+        found = [key.get(c) for c in self.document.columns]
+        if any(not isinstance(v, str) for v in found):
+            return None
+        return "\x1f".join([self.document.root, *map(str, found)])
+
     def _image_json(self, letter: str) -> Piece:
         texts = (sql.SQL("{}::text").format(f.at(letter)) for f in self.fields)
-        return _object((f.name for f in self.fields), texts)
+        return json_object((f.name for f in self.fields), texts)
 
     def _clash(self, f: Field) -> Piece:
         """Whether the field of a row that both sides have needs its policy."""
@@ -181,7 +205,7 @@ class Unit:
 
     def _meets(self, f: Field) -> Piece:
         """Whether the field of a row that both sides made needs its policy."""
-        return _raw("true") if self.judges(f) is Judges.MOVES else f.differs("n", "c")
+        return raw("true") if self.judges(f) is Judges.MOVES else f.differs("n", "c")
 
     def judges(self, f: Field) -> Judges:
         return self.rules.of(f.name).judges
@@ -189,7 +213,7 @@ class Unit:
     def assignments(self, mask: str) -> Piece:
         """`SET` for the columns that a mask names."""
         changed = (f for f, bit in zip(self.values, mask, strict=True) if bit == "1")
-        return comma(sql.SQL("{} = {}").format(_name(f.name), f.at("v")) for f in changed)
+        return comma(sql.SQL("{} = {}").format(column(f.name), f.at("v")) for f in changed)
 
     def key_of(self, image: Sequence[str | None]) -> dict[str, str | None]:
         """The row's whole key out of an image of texts."""
@@ -200,7 +224,7 @@ class Unit:
         """Parameters k0, k1.. for the values of the whole key, given as text."""
         types = {f.name: f.facts.type for f in self.keys} | {c.name: c.type for c in self.constants}
         return comma(
-            sql.SQL("{}::{}").format(sql.Placeholder(f"k{i}"), _raw(types[k])) for i, k in enumerate(self.table.key)
+            sql.SQL("{}::{}").format(sql.Placeholder(f"k{i}"), raw(types[k])) for i, k in enumerate(self.table.key)
         )
 
 
@@ -228,15 +252,8 @@ def make(channel: Channel, table: Table, shape: Shape, facts: Facts, node: str, 
     constants = tuple(
         Constant(name, at_central[name].type, _given(given, node, params)) for name, given in table.set.items()
     )
-    return Unit(table, channel.direction, shape, fields, constants, rules(table))
-
-
-def comma(pieces: Iterable[Piece]) -> sql.Composed:
-    return sql.SQL(", ").join(pieces)
-
-
-def any_of(tests: Iterable[Piece]) -> Piece:
-    return _joined((sql.SQL("({})").format(t) for t in tests), " OR ", "false")
+    document = facts.documents.get(table.name, Document(table.name, table.key))
+    return Unit(table, channel.direction, shape, fields, constants, rules(table), document)
 
 
 def _given(given: str, node: str, params: Mapping[str, Any]) -> str | None:
@@ -249,17 +266,6 @@ def _given(given: str, node: str, params: Mapping[str, Any]) -> str | None:
     return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
 
 
-def _joined(pieces: Iterable[Piece], between: str, nothing: str) -> Piece:
-    joined = list(pieces)
-    if not joined:
-        return _raw(nothing)
-    return sql.SQL("({})").format(_raw(between).join(joined))
-
-
-def _equal(name: str, value: Piece) -> Piece:
-    return sql.SQL("t.{} = {}").format(_name(name), value)
-
-
 def _outcome(f: Field) -> Piece:
     """The field's value where no policy has to be asked: central's where the till did not change it."""
     kept = sql.SQL("s.there AND s.had AND s.has AND NOT ({})").format(f.differs("n", "o"))
@@ -268,33 +274,15 @@ def _outcome(f: Field) -> Piece:
 
 def _judged(f: Field) -> Piece:
     return sql.SQL("{} = (r.v ->> {})::{}").format(
-        sql.Identifier(f"v{f.place}"), sql.Literal(f.place), _raw(f.facts.type)
+        sql.Identifier(f"v{f.place}"), sql.Literal(f.place), raw(f.facts.type)
     )
 
 
 def _digits(fields: Iterable[Field], one: str, other: str) -> Piece:
     """A text with a 1 for each field whose two values differ, else a 0."""
     digits = (sql.SQL("CASE WHEN {} THEN '1' ELSE '0' END").format(f.differs(one, other)) for f in fields)
-    return _joined(digits, " || ", "''")
+    return joined(digits, " || ", "''")
 
 
 def _name_if_changed(f: Field) -> Piece:
-    return sql.SQL("CASE WHEN {} THEN {} END").format(f.differs("n", "o"), _text(f.name))
-
-
-def _object(names: Iterable[str], values: Iterable[Piece]) -> Piece:
-    """A jsonb object of texts. The form with two arrays has no limit of a hundred arguments."""
-    return sql.SQL("jsonb_object(ARRAY[{}]::text[], ARRAY[{}]::text[])").format(comma(map(_text, names)), comma(values))
-
-
-def _raw(text: str) -> sql.SQL:
-    return sql.SQL(text)
-
-
-def _name(name: str) -> sql.Identifier:
-    # Every statement is run with parameters, so a per cent sign is doubled.
-    return sql.Identifier(name.replace("%", "%%"))
-
-
-def _text(value: str | None) -> sql.Literal:
-    return sql.Literal(value if value is None else value.replace("%", "%%"))
+    return sql.SQL("CASE WHEN {} THEN {} END").format(f.differs("n", "o"), literal(f.name))

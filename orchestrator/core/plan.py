@@ -48,10 +48,19 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
     encode: str | None = None
 
 
+class DocumentPart(msgspec.Struct, frozen=True):
+    """A table whose rows are lines of a header's, and its columns that name the header, in the order of its key."""
+
+    table: str
+    columns: tuple[str, ...]
+
+
 class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     """One replicated table. `columns` are those that the till has; a key column may come from `set` instead.
 
     unique: other rules of central's over columns that travel. The till keeps its own; `check` compares them.
+    document: tables whose rows head office takes with this one's or not at all. protect: `refuse` has a till's statement
+    fail that changes a row of a table which only goes down.
     """
 
     name: str
@@ -64,6 +73,8 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     filter: str | None = None
     notice: Notice | None = None
     unique: tuple[tuple[str, ...], ...] = ()
+    document: tuple[DocumentPart, ...] = ()
+    protect: str = ""
 
     @property
     def asks_when(self) -> bool:

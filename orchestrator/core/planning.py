@@ -10,7 +10,7 @@ import msgspec
 from orchestrator.core import encodings, values
 from orchestrator.core.filter_tree import TableInfo
 from orchestrator.core.filters import Filter, parse_filter
-from orchestrator.core.plan import Channel, Column, Notice, Plan, PolicySpec, Table
+from orchestrator.core.plan import Channel, Column, DocumentPart, Notice, Plan, PolicySpec, Table
 from orchestrator.errors import ConfigError
 from orchestrator.settings import ChannelSettings, PolicySettings, TableSettings
 
@@ -151,6 +151,8 @@ def _table(settings: TableSettings, channel: ChannelSettings, catalog: Catalog) 
         filter=settings.filter,
         notice=Notice(settings.notice.kind, tuple(settings.notice.columns)) if settings.notice else None,
     )
+        document=tuple(_part(said, source, catalog, place) for said in settings.document),
+        protect=_protection(settings, channel, place),
 
 
 def unique_rules(source: CatalogTable, travels: Collection[str]) -> tuple[tuple[str, ...], ...]:
@@ -199,6 +201,29 @@ def _policy(settings: PolicySettings, place: str) -> PolicySpec:
 
 
 def _check_stamps(channel: ChannelSettings, policies: Iterable[PolicySpec], place: str) -> None:
+def _part(said: str, header: CatalogTable, catalog: Catalog, place: str) -> DocumentPart:
+    """A line of `document`: a table, and its columns that name the header; without them, those named as its key is."""
+    name, _, listed = said.rstrip(")").partition("(")
+    line = resolve_table(name.strip(), catalog)
+    columns = tuple(c.strip() for c in listed.split(",")) if listed else header.key
+    known = [c.name for c in line.columns]
+    if len(columns) != len(header.key) or not set(columns) <= set(known):
+        raise ConfigError(
+            "TS-149",
+            f"{place}: document {said} does not say by which columns",
+            hint=f'write "{line.name}(column)" with one for each of {", ".join(header.key)}',
+        )
+    return DocumentPart(line.name, columns)
+
+
+def _protection(settings: TableSettings, channel: ChannelSettings, place: str) -> str:
+    if settings.protect and channel.direction != "down":
+        raise ConfigError(
+            "TS-150", f"{place}: protect in a channel that goes {channel.direction}", hint="tills may write there"
+        )
+    return settings.protect or ""
+
+
     """When head office changed a row is known where its changes are captured, which is where they go down."""
     if channel.direction != "both" and any(p.asks_when for p in policies):
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import Template
 
@@ -23,7 +23,8 @@ class Trigger:
 
 
 def triggers(table: Table, till: TillTable, shape: int) -> list[Trigger]:
-    """The five capture triggers of a table whose changelog entries have the shape `shape`."""
+    """The five capture triggers of a table whose changelog entries have the shape `shape`, and before them, where the
+    plan protects the table, three that refuse."""
     width = len(table.columns)
     names = tuple(c.till for c in table.columns)
     values = {
@@ -43,11 +44,20 @@ def triggers(table: Table, till: TillTable, shape: int) -> list[Trigger]:
         _make("after_insert", values),
         _make("after_update", values),
         _make("after_delete", values),
+        *(_refusals(values) if table.protect == "refuse" else ()),
     ]
 
 
-def _make(kind: str, values: dict[str, str]) -> Trigger:
-    name = f"{PREFIX}{values['table'][1:-1].replace(chr(34) * 2, chr(34))}_{kind}"
+def _refusals(values: dict[str, str]) -> Iterator[Trigger]:
+    message = f"{values['table'][1:-1]} is head office's: change it there".replace("'", "''")
+    for event in ("insert", "update", "delete"):
+        differs = f" AND ({values['differs']})" if event == "update" else ""
+        more = {"event": event.upper(), "differs": differs, "message": f"'{message}'"}
+        yield _make("refuse", {**values, **more}, suffix=f"refuse_{event}")
+
+
+def _make(kind: str, values: dict[str, str], suffix: str = "") -> Trigger:
+    name = f"{PREFIX}{values['table'][1:-1].replace(chr(34) * 2, chr(34))}_{suffix or kind}"
     return Trigger(name, _fill(kind, {**values, "trigger": q(name)}).strip())
 
 

@@ -26,7 +26,11 @@ SELECT n.nspname || '.' || c.relname AS tab, a.attname AS name,
 
 -- name: references
 -- which of these tables refer to which: parents must be there before their children
-SELECT DISTINCT cn.nspname || '.' || c.relname AS child, pn.nspname || '.' || p.relname AS parent
+SELECT DISTINCT cn.nspname || '.' || c.relname AS child, pn.nspname || '.' || p.relname AS parent,
+       ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u (attnum, place)
+               JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place) AS columns,
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u (attnum, place)
+               JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.attnum ORDER BY u.place) AS referred
   FROM pg_catalog.pg_constraint k
   JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
   JOIN pg_catalog.pg_namespace cn ON cn.oid = c.relnamespace
@@ -119,15 +123,39 @@ SELECT %(node)s, %(uid)s, s.at >> 1, s.nonce, %(tab)s, {key_json}, 'down', {chan
   FROM {stage} s ORDER BY s.at
 
 -- name: hold_back
--- changes of rows that have parked changes wait behind them
+-- changes of rows that have parked changes, or whose document has, wait behind them
 WITH behind AS (
     DELETE FROM {stage} s
      WHERE {key_json} IN (SELECT p.key FROM tillsync.parked p WHERE p.node = %(node)s AND p.tab = %(tab)s AND p.state = 'parked')
+        OR {document} IN (SELECT p.document FROM tillsync.parked p WHERE p.node = %(node)s AND p.state = 'parked')
     RETURNING s.*)
-INSERT INTO tillsync.parked (node, uid, seq, nonce, tab, key, op, old, new, reason, sqlstate)
+INSERT INTO tillsync.parked (node, uid, seq, nonce, tab, key, op, old, new, reason, sqlstate, document)
 SELECT %(node)s, %(uid)s, s.at >> 1, s.nonce, %(tab)s, {key_json}, {op},
-       CASE WHEN s.had THEN {old_json} END, CASE WHEN s.has THEN {new_json} END, 'waits behind a parked change of the same row', ''
+       CASE WHEN s.had THEN {old_json} END, CASE WHEN s.has THEN {new_json} END,
+       'waits behind a parked change of the same row or document', '', {document}
   FROM behind s ORDER BY s.at
+
+-- name: of_documents
+-- how many rows of documents are staged
+SELECT count(*) FROM {stage} s WHERE {document} = ANY (%(documents)s)
+
+-- name: documents_of
+-- the documents that rows of the work table belong to
+SELECT DISTINCT {document} FROM {work} s WHERE s.at = ANY (%(ats)s::bigint[])
+
+-- name: take_out
+-- documents that cannot be merged whole
+WITH gone AS (DELETE FROM {stage} s WHERE {document} = ANY (%(documents)s) RETURNING s.*)
+INSERT INTO tillsync.parked (node, uid, seq, nonce, tab, key, op, old, new, reason, sqlstate, document)
+SELECT %(node)s, %(uid)s, s.at >> 1, s.nonce, %(tab)s, {key_json}, {op},
+       CASE WHEN s.had THEN {old_json} END, CASE WHEN s.has THEN {new_json} END,
+       coalesce(f.reason, 'waits with its document'), coalesce(f.sqlstate, ''), {document}
+  FROM gone s LEFT JOIN unnest(%(ats)s::bigint[], %(reasons)s::text[], %(sqlstates)s::text[]) f (at, reason, sqlstate) USING (at)
+ ORDER BY s.at
+
+-- name: drop_documents
+-- the same for changes that are parked already
+DELETE FROM {stage} s WHERE {document} = ANY (%(documents)s) RETURNING s.at
 
 -- name: insert_staged
 -- nothing but new rows: no need to look at what is there. A key that is there already fails, and all is looked at.
@@ -221,20 +249,19 @@ DELETE FROM {target} t USING {work} s
 
 -- name: park
 -- rows that central cannot take, with what it said; they are tried again
-INSERT INTO tillsync.parked (node, uid, seq, nonce, tab, key, op, old, new, reason, sqlstate)
+INSERT INTO tillsync.parked (node, uid, seq, nonce, tab, key, op, old, new, reason, sqlstate, document)
 SELECT %(node)s, %(uid)s, s.at >> 1, s.nonce, %(tab)s, {key_json}, {op},
-       CASE WHEN s.had THEN {old_json} END, CASE WHEN s.has THEN {new_json} END, f.reason, f.sqlstate
+       CASE WHEN s.had THEN {old_json} END, CASE WHEN s.has THEN {new_json} END, f.reason, f.sqlstate, {document}
   FROM {work} s JOIN unnest(%(ats)s::bigint[], %(reasons)s::text[], %(sqlstates)s::text[]) f (at, reason, sqlstate) USING (at)
  ORDER BY s.at
 
 -- name: park_unread
 -- a change that could not even be staged
-INSERT INTO tillsync.parked (node, uid, seq, nonce, tab, key, op, old, new, reason, sqlstate)
-VALUES (%(node)s, %(uid)s, %(seq)s, %(nonce)s, %(tab)s, %(key)s, %(op)s, %(old)s, %(new)s, %(reason)s, %(sqlstate)s)
+INSERT INTO tillsync.parked (node, uid, seq, nonce, tab, key, op, old, new, reason, sqlstate, document)
+VALUES (%(node)s, %(uid)s, %(seq)s, %(nonce)s, %(tab)s, %(key)s, %(op)s, %(old)s, %(new)s, %(reason)s, %(sqlstate)s, %(document)s)
 
--- name: parked_tables
--- tables of a node with open parked changes
-SELECT DISTINCT tab FROM tillsync.parked WHERE node = %(node)s AND state = 'parked'
+-- name: any_parked
+SELECT EXISTS (SELECT FROM tillsync.parked WHERE node = %(node)s AND state = 'parked') AS any_parked
 
 -- name: lock_parked
 SELECT count(*) FROM (SELECT FROM tillsync.parked WHERE node = %(node)s AND state = 'parked' ORDER BY id FOR UPDATE) p
@@ -248,10 +275,11 @@ SELECT p.node FROM tillsync.parked p JOIN tillsync.node n ON n.node = p.node AND
 
 -- name: parked_of
 -- in the order of their groups, and within one in that of the till
-SELECT id, tab, key, old, new, stamp, stamp_note FROM (
+SELECT id, tab, key, old, new, stamp, stamp_note, document FROM (
     SELECT p.*, min(p.id) OVER (PARTITION BY p.uid) AS min_id FROM tillsync.parked p
      WHERE p.node = %(node)s AND p.state = 'parked') p
  WHERE %(ids)s::bigint[] IS NULL OR (tab, key) IN (SELECT tab, key FROM tillsync.parked WHERE id = ANY (%(ids)s::bigint[]))
+    OR document IN (SELECT document FROM tillsync.parked WHERE id = ANY (%(ids)s::bigint[]))
  ORDER BY min_id, seq, id LIMIT %(rows_max)s
 
 -- name: retried
