@@ -7,7 +7,7 @@ asked again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Thread
 from typing import Any
 
@@ -18,7 +18,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from orchestrator import assets, postgres
-from orchestrator.central import reconcile_side
+from orchestrator.central import reconcile_books, reconcile_side
+from orchestrator.central.reconcile_books import AskedBooks
 from orchestrator.central.reconcile_judge import Found, Side, Subject, judge
 from orchestrator.central.reconcile_side import Asked, compared_columns
 from orchestrator.central.schema import Prepared
@@ -68,16 +69,17 @@ class Comparisons:
         for row in _rows(conn, "streams", nodes=nodes):
             streams.setdefault(row["node"], {})[row["channel"]] = row["stream"]
         params = {row["node"]: row["params"] for row in _rows(conn, "nodes", nodes=nodes)}
-        asked = []
+        asked, of_books = [], []
         for row in due:
             node, own = row["node"], streams.get(row["node"], {})
-            asks = _asks(prepared, row["asks"])
-            body = {"t": "", "c": [], "compare": Ask(row["id"], row["step"], _told(row["asks"]))}
+            asks, book_asks = _asks(prepared, row["asks"]), reconcile_books.asks_of(prepared, row["books"])
+            body = {"t": "", "c": [], "compare": Ask(row["id"], row["step"], _told(row["asks"]), book_asks)}
             tick.spool.add((node, "echo"), wire.pack(msgspec.json.encode(body)))
             given = {"n": tick.n, "token": tick.token, "plan_version": prepared.plan.version, "streams": Jsonb(own)}
             _run(conn, "asked", node=node, id=row["id"], step=row["step"], **given)
             asked.append(Asked(node, params[node], own, asks))
-        self._begin(conn, prepared, tick.n, asked)
+            of_books.append(AskedBooks(node, params[node], book_asks))
+        self._begin(conn, prepared, tick.n, asked, of_books)
 
     def work(self, conn: psycopg.Connection, seconds: float = WAIT_SECONDS) -> None:
         """Gives head office's side some time. What went wrong with it is raised, and asked again."""
@@ -117,11 +119,24 @@ class Comparisons:
             self._maker.give_up()
             self._maker = None
 
-    def _begin(self, conn: psycopg.Connection, prepared: Prepared, n: int, asked: Sequence[Asked]) -> None:
+    def _begin(
+        self,
+        conn: psycopg.Connection,
+        prepared: Prepared,
+        n: int,
+        asked: Sequence[Asked],
+        of_books: Sequence[AskedBooks],
+    ) -> None:
         (snapshot,) = conn.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
         is_utf8 = conn.execute("SHOW server_encoding").fetchone() == ("UTF8",)
         statements = list(reconcile_side.statements(prepared, n, asked, is_utf8=is_utf8))
-        self._maker = _Maker(self._dsn, n, snapshot, statements)
+
+        def make(own: psycopg.Connection) -> None:
+            for statement in statements:
+                own.execute(statement)
+            reconcile_books.lay_down(own, prepared, n, of_books)
+
+        self._maker = _Maker(self._dsn, n, snapshot, make)
 
     @staticmethod
     def _keep(conn: psycopg.Connection, row: Mapping[str, Any]) -> None:
@@ -154,10 +169,11 @@ class Comparisons:
             if one.done is not None:
                 body = Jsonb(msgspec.to_builtins(one.done))
                 _run(conn, "save", node=row["node"], tab=name, n=row["n"], tick_at=row["tick_at"], body=body)
-        if asks:
+        book_asks = reconcile_books.judge(conn, prepared, row, answer)
+        if asks or book_asks:
             left = {name: one for name, one in found.items() if one.done is None}
-            kept = {"asks": Jsonb(msgspec.to_builtins(asks)), "found": Jsonb(msgspec.to_builtins(left))}
-            _run(conn, "next_step", **this, **kept)
+            kept = {"asks": asks, "books": book_asks, "found": left}
+            _run(conn, "next_step", **this, **{k: Jsonb(msgspec.to_builtins(v)) for k, v in kept.items()})
             return False
         _run(conn, "drop_answer", **this)
         _run(conn, "finish", **this)
@@ -207,7 +223,7 @@ def _not_loaded(channel: Channel, table: Table) -> TableComparison:
 class _Maker:
     """Makes head office's side of one tick, in a thread, on a connection that sees what the tick saw."""
 
-    def __init__(self, dsn: str, n: int, snapshot: str, statements: Sequence[sql.Composed]) -> None:
+    def __init__(self, dsn: str, n: int, snapshot: str, make: Callable[[psycopg.Connection], None]) -> None:
         self.n = n
         self._conn = postgres.connect(dsn, "tillsync reconcile")
         try:
@@ -216,7 +232,7 @@ class _Maker:
         except BaseException:
             self._conn.close()
             raise
-        self._statements = statements
+        self._lay_down = make
         self.error: Exception | None = None
         self._thread = Thread(target=self._make, name="tillsync-reconcile", daemon=True)
         self._thread.start()
@@ -233,8 +249,7 @@ class _Maker:
         try:
             # A large table takes as long as it takes; nobody waits for it.
             self._conn.execute("SET LOCAL statement_timeout = 0")
-            for statement in self._statements:
-                self._conn.execute(statement)
+            self._lay_down(self._conn)
             self._conn.execute(assets.query("central/reconcile.side_is_there"), {"n": self.n})
             self._conn.execute("COMMIT")
         except Exception as e:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -13,6 +14,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from orchestrator import assets
+from orchestrator.central import reconcile_books
 from orchestrator.central.schema import Prepared
 from orchestrator.core.comparing import TableAsk
 from orchestrator.core.reconciliation import BranchComparison, Report, State, TableComparison
@@ -37,7 +39,8 @@ def start(conn: psycopg.Connection, world: World, nodes: Sequence[str], tables: 
     """Asks branches to compare all tables, or some (full names). The next tick carries it. The comparison's number."""
     number = world.random63()
     asks = Jsonb({name: msgspec.to_builtins(TableAsk()) for name in tables}) if tables else None
-    conn.execute(assets.query("central/reconcile.start"), {"id": number, "asks": asks, "nodes": list(nodes)})
+    given = {"id": number, "asks": asks, "books": Jsonb({}) if tables else None, "nodes": list(nodes)}
+    conn.execute(assets.query("central/reconcile.start"), given)
     return number
 
 
@@ -71,7 +74,8 @@ def report(
         of_branch = list(group)
         known = [r for r in of_branch if r["tab"] in order and (not tables or r["tab"] in tables)]
         known.sort(key=lambda r: order[r["tab"]])
-        branches.append(_branch(node, of_branch[0]["open_id"] is not None, known, now, heard.get(node)))
+        made = _branch(node, of_branch[0]["open_id"] is not None, known, now, heard.get(node))
+        branches.append(made if tables else replace(made, books=reconcile_books.of_branch(prepared, of_branch)))
     return Report(now, all(b.equal for b in branches), tuple(branches))
 
 

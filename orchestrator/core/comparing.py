@@ -8,6 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from orchestrator.core import wire
+from orchestrator.core.books import BookAnswer, BookAsk
 from orchestrator.core.digest import Texts
 from orchestrator.errors import TillsyncError
 
@@ -32,11 +33,13 @@ class TableAsk(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One step of a comparison. `tables`: by head office's name; None: one digest of each table there is."""
+    """One step of a comparison. `tables`: by head office's name; None: one digest of each table there is. `books`:
+    checks of the books; None: one digest of each."""
 
     id: int
     step: int
     tables: dict[str, TableAsk] | None = None
+    books: dict[str, BookAsk] | None = None
 
 
 class TableAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -70,6 +73,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     streams: dict[str, int] = {}
     tables: dict[str, TableAnswer] = {}
     missed: bool = False
+    books: dict[str, BookAnswer] = {}
 
 
 class Again(msgspec.Struct, frozen=True):

@@ -13,10 +13,12 @@ from typing import Any
 import apsw
 import msgspec
 
+from orchestrator.core.books import BookAnswer, BookAsk
 from orchestrator.core.comparing import Answer, Ask, TableAnswer, TableAsk, pack
 from orchestrator.core.plan import Plan
+from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
-from orchestrator.till import fitness, held, reconcile_rows, schema, state
+from orchestrator.till import books, fitness, held, reconcile_rows, schema, state
 from orchestrator.till.asked import has_table
 from orchestrator.till.changelog import pending_keys, settled
 from orchestrator.till.database import rows, transaction
@@ -70,7 +72,20 @@ def _answered(db: apsw.Connection, ask: Ask, now: State) -> Answer:
     else:
         return Answer(ask.id, ask.step, now.tick, now.token, now.plan_version, missed=True)
     streams = {c: s for s, c in rows(db, "SELECT stream, channel FROM tillsync_stream WHERE loaded_tick > 0")}
-    return Answer(ask.id, ask.step, now.tick, now.token, now.plan_version, streams, tables)
+    made = _books(db, plan, ask, now)
+    at = (now.tick, now.token, now.plan_version)
+    return Answer(ask.id, ask.step, *at, streams=streams, tables=tables, missed=made is None, books=made or {})
+
+
+def _books(db: apsw.Connection, plan: Plan, ask: Ask, now: State) -> dict[str, BookAnswer] | None:
+    """The checks of the books; None where the till has gone on meanwhile."""
+    asks = ask.books if ask.books is not None else {book.name: BookAsk() for book in plan.books}
+    if not asks:
+        return {}
+    try:
+        return books.evaluate(db, plan, asks, now.tick, now.token)
+    except (apsw.Error, TillsyncError) as e:
+        return books.failed(plan, asks, e)
 
 
 def _tables(db: apsw.Connection, plan: Plan, ask: Ask) -> dict[str, TableAnswer]:

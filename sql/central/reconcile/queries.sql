@@ -2,13 +2,13 @@
 
 -- name: start
 -- a comparison takes the place of the branch's earlier one
-INSERT INTO tillsync.comparing (node, id, asks)
-SELECT n.node, %(id)s, %(asks)s FROM tillsync.node n WHERE n.state = 'active' AND n.node = ANY (%(nodes)s)
-ON CONFLICT (node) DO UPDATE SET id = excluded.id, step = 0, asks = excluded.asks, found = '{}', at = clock_timestamp()
+INSERT INTO tillsync.comparing (node, id, asks, books)
+SELECT n.node, %(id)s, %(asks)s, %(books)s FROM tillsync.node n WHERE n.state = 'active' AND n.node = ANY (%(nodes)s)
+ON CONFLICT (node) DO UPDATE SET id = excluded.id, step = 0, asks = excluded.asks, books = excluded.books, found = '{}', at = clock_timestamp()
 
 -- name: due
 -- steps that no published or intended tick carries
-SELECT c.node, c.id, c.step, c.asks FROM tillsync.comparing c
+SELECT c.node, c.id, c.step, c.asks, c.books FROM tillsync.comparing c
  WHERE NOT EXISTS (SELECT FROM tillsync.compare_ask a JOIN tillsync.intent i ON i.n = a.n AND i.token = a.token
                     WHERE (a.node, a.id, a.step) = (c.node, c.id, c.step))
  ORDER BY c.node
@@ -63,6 +63,12 @@ SELECT {n}, scope, {tab}, hash >> {within_shift}, ARRAY[{texts}]::text[] FROM nu
 -- name: is_asked
 EXISTS (SELECT FROM asked a WHERE a.scope = m.scope AND a.bucket = m.hash >> {within_shift})
 
+-- name: lay_down_book
+INSERT INTO tillsync.compare_book (n, node, book, body) VALUES (%(n)s, %(node)s, %(book)s, %(body)s) ON CONFLICT DO NOTHING
+
+-- name: books_of
+SELECT book, body FROM tillsync.compare_book WHERE n = %(n)s AND node = %(node)s
+
 -- name: side_is_there
 INSERT INTO tillsync.compare_side (n) VALUES (%(n)s) ON CONFLICT DO NOTHING
 
@@ -75,7 +81,7 @@ ON CONFLICT (node, id, step) DO UPDATE SET frame = excluded.frame, at = clock_ti
 
 -- name: answered
 -- steps whose two sides are there; side: head office's is
-SELECT c.node, c.id, c.step, c.asks, c.found, a.n, a.token, a.plan_version, a.streams, w.frame, i.at AS tick_at,
+SELECT c.node, c.id, c.step, c.asks, c.books, c.found, a.n, a.token, a.plan_version, a.streams, w.frame, i.at AS tick_at,
        EXISTS (SELECT FROM tillsync.compare_side s WHERE s.n = a.n) AS side
   FROM tillsync.comparing c
   JOIN tillsync.compare_answer w ON (w.node, w.id, w.step) = (c.node, c.id, c.step)
@@ -102,7 +108,7 @@ DELETE FROM tillsync.compare_ask WHERE node = %(node)s AND id = %(id)s AND step 
 DELETE FROM tillsync.compare_answer WHERE node = %(node)s AND id = %(id)s
 
 -- name: next_step
-UPDATE tillsync.comparing SET step = step + 1, asks = %(asks)s, found = %(found)s
+UPDATE tillsync.comparing SET step = step + 1, asks = %(asks)s, books = %(books)s, found = %(found)s
  WHERE (node, id, step) = (%(node)s, %(id)s, %(step)s)
 
 -- name: save
@@ -119,6 +125,7 @@ asks AS (DELETE FROM tillsync.compare_ask a
           WHERE NOT EXISTS (SELECT FROM tillsync.comparing c WHERE (c.node, c.id, c.step) = (a.node, a.id, a.step))),
 answers AS (DELETE FROM tillsync.compare_answer a
              WHERE NOT EXISTS (SELECT FROM tillsync.comparing c WHERE (c.node, c.id, c.step) = (a.node, a.id, a.step))),
+books AS (DELETE FROM tillsync.compare_book WHERE n NOT IN (SELECT n FROM open)),
 digests AS (DELETE FROM tillsync.compare_digest WHERE n NOT IN (SELECT n FROM open)),
 told AS (DELETE FROM tillsync.compare_row WHERE n NOT IN (SELECT n FROM open))
 DELETE FROM tillsync.compare_side WHERE n NOT IN (SELECT n FROM open)

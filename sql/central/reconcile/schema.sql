@@ -11,6 +11,8 @@ CREATE TABLE IF NOT EXISTS tillsync.comparing (
     found        jsonb NOT NULL DEFAULT '{}',
     at           timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- what is asked of the checks of the books, null for one digest of each
+ALTER TABLE tillsync.comparing ADD COLUMN IF NOT EXISTS books jsonb;
 
 -- the steps that went out, with the streams that the branch takes as of their tick
 CREATE TABLE IF NOT EXISTS tillsync.compare_ask (
@@ -70,4 +72,21 @@ CREATE TABLE IF NOT EXISTS tillsync.compared (
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     body         jsonb NOT NULL,
     PRIMARY KEY (node, tab)
+);
+
+-- head office's side of the checks of the books, as msgpack
+CREATE UNLOGGED TABLE IF NOT EXISTS tillsync.compare_book (
+    n            bigint NOT NULL,
+    node         text NOT NULL,
+    book         text NOT NULL,
+    body         bytea NOT NULL,
+    PRIMARY KEY (n, node, book)
+);
+
+-- the comparison that a schedule asks for: the last time at which one was due; id: the one that is under way
+CREATE TABLE IF NOT EXISTS tillsync.night (
+    one          boolean PRIMARY KEY DEFAULT true CHECK (one),
+    due          timestamptz NOT NULL,
+    id           bigint,
+    begun_at     timestamptz NOT NULL
 );

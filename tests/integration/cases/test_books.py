@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from orchestrator.central import books as at_central
-from orchestrator.central import parked
+from orchestrator.central import parked, reconcile_report
 from orchestrator.core.books import BookAnswer, BookAsk, compared, next_ask
 from orchestrator.core.plan import Book
-from orchestrator.core.reconciliation import BookComparison
+from orchestrator.core.reconciliation import BookComparison, BranchComparison
 from orchestrator.core.world import real_world
 from orchestrator.errors import ConfigError
 from orchestrator.settings import CentralSettings
@@ -66,6 +66,19 @@ def _sides(shop: Shop, till: Till, db: apsw.Connection, name: str, ask: BookAsk)
     theirs = at_till.evaluate(db, plan.for_tills(), {name: ask}, now.tick, now.token)
     assert theirs is not None
     return ours, theirs[name]
+
+
+def compare(shop: Shop, *tills: Till, rounds: int = 40) -> dict[str, BranchComparison]:
+    """The whole chain compares these tills: questions go out with ticks, answers come back."""
+    nodes = [till.node for till in tills]
+    number = reconcile_report.start(shop.conn, shop.world, nodes)
+    for _ in range(rounds):
+        shop.sync(*tills)
+        if not reconcile_report.open_nodes(shop.conn, number):
+            break
+    now = shop.world.now()
+    report = reconcile_report.report(shop.conn, shop.prepared, now, dict.fromkeys(nodes, now), nodes=nodes)
+    return {b.branch: b for b in report.branches}
 
 
 def sell(till: Till, number: int, day: str, *sold_at: str, qty: float = 1.5, amount: float = 0.1) -> None:
@@ -185,6 +198,30 @@ def test_b38_numbers_without_holes_and_a_row_that_head_office_lost(shop: Shop) -
     }
     assert {d.group["number"] for d in found["totals"].differences} == {"2"}
     assert "movements" not in failing(found), "it has moved"
+
+
+def test_b37_the_chain_compares_its_books(shop: Shop) -> None:
+    till, other = shop.till("T8", "B8"), shop.till("T9", "B9")
+    shop.sql("INSERT INTO sales_order VALUES ('P1', 'B8', 'draft')")
+    shop.settle(till, other)
+    for number in range(1, 4):
+        sell(till, number, f"2026-03-{number:02}", f"2026-03-{number:02}T23:50:00", f"2026-03-{number + 1:02}T00:10:00")
+    shop.settle(till, other)
+    till.sql("UPDATE sales_order SET status = 'sent' WHERE id = 'P1'")  # on its way while it is compared
+    sell(till, 4, "2026-03-04", "2026-03-04T20:00:00")
+    found = compare(shop, till, other)
+    assert {name: b.state for name, b in found.items()} == {"T8": "compared", "T9": "compared"}
+    assert [(c.book, c.ok, c.state) for c in found["T8"].books] == [(b["name"], True, "compared") for b in BOOKS]
+    assert found["T8"].equal
+    shop.sql("UPDATE closure_line SET amount = 77 WHERE till = 'T8' AND number = 2 AND line = 3")
+    shop.sql("UPDATE sales_order SET status = 'lost' WHERE id = 'P1'")
+    found = compare(shop, till, other)
+    assert {c.book for c in found["T8"].books if not c.ok} == {"turnover", "totals"}
+    (turnover,) = [c for c in found["T8"].books if c.book == "turnover"]
+    (difference,) = turnover.differences
+    assert difference.group == {"day": "2026-03-02", "item_id": "3", "contact_id": "7"}
+    assert (difference.value, difference.central, difference.till) == ("amount", "77", "0.2")
+    assert found["T9"].equal
 
 
 def test_a_till_only_reads(shop: Shop) -> None:
