@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from orchestrator.settings_parts import Cron, Name, Part
+from orchestrator.settings_parts import Cron, Name, Part, Window
 
 PolicyName = Literal[
     "central_wins",
@@ -86,12 +86,14 @@ class TableSettings(Part):
 
 
 class ChannelSettings(Part):
-    """Tables with one direction and schedule; without a schedule the channel is looked at in every round."""
+    """Tables with one direction and schedule; without a schedule the channel is looked at in every round. `window`: the
+    hours in which it is, such as 22:00-06:00."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$", max_length=63)]
     direction: Literal["down", "up", "both"]
     every_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = None
     cron: Cron | None = None
+    window: Window | None = None
     priority: Annotated[int, Field(ge=1, le=9)] = 5
     table: Annotated[tuple[TableSettings, ...], Field(min_length=1)]
 

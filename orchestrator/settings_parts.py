@@ -25,11 +25,21 @@ def _checked_cron(line: str) -> str:
     return line
 
 
+def _checked_window(hours: str) -> str:
+    begin, end = hours.split("-")
+    if begin == end:
+        raise ValueError("the window has no hours; without one the whole day is meant")
+    return hours
+
+
 Dsn = Annotated[str, Field(min_length=1, repr=False), AfterValidator(_checked_dsn)]
 Name = Annotated[str, Field(min_length=1, max_length=63)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$", max_length=63)]
 Node = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=40)]
 Cron = Annotated[str, AfterValidator(_checked_cron)]
+Window = Annotated[
+    str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$"), AfterValidator(_checked_window)
+]
 
 
 class Part(BaseModel):

@@ -17,6 +17,7 @@ from orchestrator.central.reconcile import Comparisons
 from orchestrator.central.schema import Prepared
 from orchestrator.central.tick import Tick
 from orchestrator.core import skew
+from orchestrator.core.timing import Timetable
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide, Unreachable
 from orchestrator.log import logger
@@ -29,7 +30,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one round moved. tick: the published one, None where there was nothing to tell. refused: by node, why."""
+    """What one round moved. tick: the published one, None where there was nothing to tell. refused: by node, why. more:
+    the tick took in what is urgent, and another one is to follow."""
 
     merged: int = 0
     conflicts: int = 0
@@ -38,6 +40,7 @@ class Report:
     tick: int | None = None
     rows: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
+    more: bool = False
 
     @property
     def moved(self) -> int:
@@ -68,8 +71,9 @@ class _Central:
 class CentralAgent:
     """Opens nothing before its first round, and opens again in the next one what broke."""
 
-    def __init__(self, settings: CentralSettings, world: World) -> None:
-        self._settings, self._world = settings, world
+    def __init__(self, settings: CentralSettings, world: World, timetable: Timetable | None = None) -> None:
+        """`timetable`: when channels are published; without one all are in every round."""
+        self._settings, self._world, self._timetable = settings, world, timetable
         self._dsn = postgres.conninfo(settings.central)
         self._place = postgres.place_of(settings.central.dsn)
         self._relay = connect_central(postgres.conninfo(settings.relay))
@@ -97,6 +101,7 @@ class CentralAgent:
             tick=tick.n if tick else None,
             rows=tick.rows if tick else 0,
             refused=collected.refused,
+            more=tick is not None and tick.more,
         )
 
     def interrupt(self) -> None:
@@ -177,7 +182,10 @@ class CentralAgent:
         if head.results:
             central.comparisons.take(central.conn, self._relay)
         central.comparisons.advance(central.conn, central.prepared)
-        tick = central.publisher.publish()
+        due = self._timetable.due(central.conn, plan) if self._timetable is not None else None
+        tick = central.publisher.publish(due)
+        if self._timetable is not None and due is not None and not (tick is not None and tick.more):
+            self._timetable.done(central.conn, plan, due)
         central.comparisons.work(central.conn)
         return tick
 

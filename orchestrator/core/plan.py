@@ -120,6 +120,7 @@ class Channel(msgspec.Struct, frozen=True, omit_defaults=True):
     every_seconds: float | None = None
     cron: str | None = None
     priority: int = 5
+    window: str | None = None
 
     @property
     def goes_down(self) -> bool:

@@ -116,6 +116,7 @@ def _channel(settings: ChannelSettings, catalog: Catalog, parameters: Mapping[st
         every_seconds=settings.every_seconds,
         cron=settings.cron,
         priority=settings.priority,
+        window=settings.window,
     )
 
 

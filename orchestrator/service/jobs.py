@@ -127,6 +127,16 @@ class _Central:
         return of_central.run(conn, job, slot, self.world)
 
 
+def till_place(node: str, world: World) -> Place[apsw.Connection]:
+    """A till's file."""
+    return _Till(node, world)
+
+
+def central_place(world: World) -> Place[psycopg.Connection]:
+    """Head office's database."""
+    return _Central(world)
+
+
 class TillWithJobs:
     """A till's agent that runs the plan's jobs before its rounds, with a network or without one."""
 

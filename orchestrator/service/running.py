@@ -10,10 +10,11 @@ from orchestrator.central.agent import CentralAgent
 from orchestrator.core.world import World, real_world
 from orchestrator.errors import TillsyncError
 from orchestrator.service import manager as managers
-from orchestrator.service import scheduler, seeing
+from orchestrator.service import scheduler, seeing, timetable
 from orchestrator.service.jobs import CentralJobs, TillWithJobs
 from orchestrator.service.lease import CentralLease, Lease, TillLease
 from orchestrator.service.scheduler import Ended, Lane, Rhythm
+from orchestrator.service.timetable import TillGate
 from orchestrator.settings import CentralSettings, Common, TillSettings
 from orchestrator.till.agent import TillAgent
 
@@ -37,7 +38,7 @@ class Parts:
 def central(settings: CentralSettings) -> Parts:
     """Head office's: its jobs are a lane of their own."""
     world = real_world()
-    lanes = [Lane(CentralAgent(settings, world), _rhythm(settings))]
+    lanes = [Lane(CentralAgent(settings, world, timetable.of_central(world)), _rhythm(settings))]
     if any(job.at == "central" for job in settings.job):
         lanes.append(Lane(CentralJobs(settings, world), Rhythm(JOBS_SECONDS, JOBS_SECONDS)))
     return Parts("central", tuple(lanes), CentralLease(settings, world), world, settings)
@@ -46,7 +47,7 @@ def central(settings: CentralSettings) -> Parts:
 def till(settings: TillSettings) -> Parts:
     """A till's: its jobs are short, and run before a round."""
     world = real_world()
-    agent = TillWithJobs(TillAgent(settings, world), settings, world)
+    agent = TillWithJobs(TillAgent(settings, world, gate=TillGate(settings.node, world)), settings, world)
     return Parts(settings.node, (Lane(agent, _rhythm(settings)),), TillLease(settings), world, settings)
 
 

@@ -58,3 +58,10 @@ def wakes_at(job: Job, zone: str, since: datetime) -> datetime | None:
         return since + timedelta(seconds=job.every_seconds)
     assert job.cron is not None
     return next_due(job.cron, zone, since)
+
+
+def in_window(window: str, zone: str, now: datetime) -> bool:
+    """Whether the clock on the wall is in `22:00-06:00`, say; the end is not."""
+    begin, end = (time.fromisoformat(text) for text in window.split("-"))
+    local = now.astimezone(ZoneInfo(zone)).time()
+    return begin <= local < end if begin < end else local >= begin or local < end

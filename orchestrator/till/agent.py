@@ -10,6 +10,7 @@ from typing import Any
 import apsw
 
 from orchestrator import __version__, postgres
+from orchestrator.core.timing import Gate
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
@@ -53,10 +54,16 @@ class TillAgent:
     """Holds the till's file and the relay's connection open between rounds."""
 
     def __init__(
-        self, settings: TillSettings, world: World, relay: Relay | None = None, *, claims: bool = True
+        self,
+        settings: TillSettings,
+        world: World,
+        relay: Relay | None = None,
+        *,
+        claims: bool = True,
+        gate: Gate | None = None,
     ) -> None:
-        """`claims`: whether the file lives on this machine; else it is only made here."""
-        self._settings, self._world = settings, world
+        """`claims`: whether the file lives on this machine; else it is only made here. `gate`: when it may send."""
+        self._settings, self._world, self._gate = settings, world, gate
         self._relay = relay or connect_branch(postgres.conninfo(settings.relay))
         self._machine = machine.identity(settings) if claims else None
         self._vitals = Vitals(world, settings.till.database, None if relay else settings.relay.dsn)
@@ -121,8 +128,13 @@ class TillAgent:
                 pass
 
     def _push(self, db: apsw.Connection, hello: Hello) -> int:
+        if self._gate is not None and not self._gate.may_send(db):
+            return 0
         ahead = self._vitals.skew or 0.0
-        return push(db, self._relay, self._world, self._settings, hello, ahead=ahead)
+        sent = push(db, self._relay, self._world, self._settings, hello, ahead=ahead)
+        if self._gate is not None:
+            self._gate.sent(db)
+        return sent
 
     def _purge(self, db: apsw.Connection) -> None:
         now = state.load(db)

@@ -58,6 +58,12 @@ def has_after(db: apsw.Connection, seq: int) -> bool:
     return bool(rows(db, "SELECT 1 FROM tillsync_changelog WHERE seq > ? LIMIT 1", (seq,)))
 
 
+def tables_after(db: apsw.Connection, seq: int) -> list[str]:
+    """Central's names of the tables of which anything was captured after a place."""
+    asked = "SELECT DISTINCT s.central FROM tillsync_changelog c JOIN tillsync_shape s ON s.id = c.tab WHERE c.seq > ?"
+    return [name for (name,) in rows(db, asked, (seq,))]
+
+
 def read(db: apsw.Connection, after: int, upto: int, rows_max: int) -> list[Change]:
     """Changes with after < seq <= upto, in order, at most rows_max. Change.shape is the number of a stored shape."""
     widths = {s.id: len(s.shape.columns) for s in shapes.load(db).values()}
