@@ -151,9 +151,9 @@ def _table(settings: TableSettings, channel: ChannelSettings, catalog: Catalog) 
         set=dict(settings.set),
         filter=settings.filter,
         notice=Notice(settings.notice.kind, tuple(settings.notice.columns)) if settings.notice else None,
-    )
         document=tuple(_part(said, source, catalog, place) for said in settings.document),
         protect=_protection(settings, channel, place),
+    )
 
 
 def unique_rules(source: CatalogTable, travels: Collection[str]) -> tuple[tuple[str, ...], ...]:
@@ -201,7 +201,6 @@ def _policy(settings: PolicySettings, place: str) -> PolicySpec:
     return PolicySpec(settings.policy, settings.states, settings.fallback, settings.function or "")
 
 
-def _check_stamps(channel: ChannelSettings, policies: Iterable[PolicySpec], place: str) -> None:
 def _part(said: str, header: CatalogTable, catalog: Catalog, place: str) -> DocumentPart:
     """A line of `document`: a table, and its columns that name the header; without them, those named as its key is."""
     name, _, listed = said.rstrip(")").partition("(")
@@ -225,6 +224,7 @@ def _protection(settings: TableSettings, channel: ChannelSettings, place: str) -
     return settings.protect or ""
 
 
+def _check_stamps(channel: ChannelSettings, policies: Iterable[PolicySpec], place: str) -> None:
     """When head office changed a row is known where its changes are captured, which is where they go down."""
     if channel.direction != "both" and any(p.asks_when for p in policies):
         raise ConfigError(
