@@ -69,6 +69,7 @@ class TableSettings(Part):
     set: dict[Name, str] = Field(default={})
     map: dict[Name, Name] = Field(default={})
     encode: dict[Name, str] = Field(default={})
+    number: tuple[Name, ...] = ()
     validity: Annotated[tuple[Name, ...], Field(min_length=1, max_length=2)] | None = None
     notice: NoticeSettings | None = None
     document: tuple[DocumentName, ...] = ()

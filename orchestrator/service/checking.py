@@ -21,6 +21,7 @@ from orchestrator.checks import (
     file,
     keys,
     names,
+    numbers,
     rights,
     sequences,
     server,
@@ -64,6 +65,7 @@ def of_central(settings: CentralSettings, world: World) -> list[Finding]:
             what = "the settings ask for another plan than the one that is installed"
             found.append(Finding("plan", what, "run `tillsync install central`"))
         found += capture.of_central(conn, central.installed(conn))
+        found += numbers.findings(conn, prepared, settings)
         active = {row["node"] for row in registry.listing(conn) if row["state"] == "active"}
     return [*found, *_reports(settings, active, world)]
 

@@ -47,3 +47,11 @@ SELECT n.nspname || '.' || c.relname AS tab, a.attname AS name,
 -- the highest value that the column {column} of {table} has, and the next one that its sequence will give
 SELECT (SELECT max({column})::numeric FROM {table}) AS highest,
        CASE WHEN is_called THEN last_value + 1 ELSE last_value END AS next FROM {sequence}
+
+-- name: numbers
+-- numbers {number} that more than one row of {table} has: how many do, the keys of the first ones and who sent them
+SELECT d.number, d.count,
+       ARRAY(SELECT to_jsonb(ARRAY[{key}]) FROM {table} r WHERE ARRAY[{texts}] = d.number ORDER BY {key} LIMIT 5) AS keys,
+       ARRAY(SELECT {sender} FROM {table} r WHERE ARRAY[{texts}] = d.number ORDER BY {key} LIMIT 5) AS senders
+  FROM (SELECT ARRAY[{texts}] AS number, count(*) FROM {table} r WHERE num_nulls({number}) = 0
+         GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 20) d
