@@ -25,7 +25,7 @@ from orchestrator.central.reconcile_side import Asked, compared_columns
 from orchestrator.central.schema import Prepared
 from orchestrator.central.tick import Tick
 from orchestrator.core import comparing, wire
-from orchestrator.core.comparing import Answer, Ask, TableAsk
+from orchestrator.core.comparing import Again, Answer, Ask, TableAsk
 from orchestrator.core.plan import Channel, Table
 from orchestrator.core.reconciliation import TableComparison
 from orchestrator.errors import TillsyncError
@@ -55,10 +55,15 @@ class Comparisons:
 
     def any_due(self, conn: psycopg.Connection) -> bool:
         """Whether the next tick has something to ask."""
-        return self._maker is None and bool(_rows(conn, "any_due")[0]["any_due"])
+        (due,) = _rows(conn, "any_due")
+        return bool(due["again"] or (due["asked"] and self._maker is None))
 
     def ask(self, conn: psycopg.Connection, prepared: Prepared, tick: Tick) -> None:
         """Puts what is due into a tick, within its transaction, and begins with head office's side at its snapshot."""
+        for row in _rows(conn, "due_again"):
+            body = {"t": "", "c": [], "again": Again(row["id"], row["keys"])}
+            tick.spool.add((row["node"], "echo"), wire.pack(msgspec.json.encode(body)))
+            _run(conn, "sent_again", id=row["id"], n=tick.n, token=tick.token)
         if self._maker is not None:
             return  # one tick's side at a time
         due = _rows(conn, "due")

@@ -16,7 +16,6 @@ from orchestrator.core.comparing import ROWS_MAX, TableAnswer, TableAsk
 from orchestrator.core.digest import SPLIT_BITS_MAX, Texts, bits_for, shown
 from orchestrator.core.plan import Channel, Column, Table
 from orchestrator.core.reconciliation import (
-    DIFFERENCES_MAX,
     ColumnDifference,
     Kind,
     RowDifference,
@@ -155,8 +154,13 @@ def _judge_rows(
 
 def _difference(subject: Subject, key: Texts, ours: Texts | None, theirs: Texts | None, reason: str) -> RowDifference:
     kind: Kind = "different" if ours and theirs else "missing" if ours else "extra"
-    pairs = zip(subject.columns, ours or (), theirs or (), strict=False)
-    columns = tuple(ColumnDifference(c.name, shown(c, a), shown(c, b)) for c, a, b in pairs if a != b)
+    nothing: Texts = (None,) * len(subject.columns)
+    pairs = list(zip(subject.columns, ours or nothing, theirs or nothing, strict=True))
+    columns = tuple(
+        ColumnDifference(c.name, shown(c, a), shown(c, b))
+        for place, (c, a, b) in enumerate(pairs)
+        if a != b and place not in subject.key_places
+    )
     notes = {note for c in columns if (note := _note(c.central, c.till))} | (
         {f"waits at the till: {reason}"} if reason else set()
     )
@@ -201,8 +205,8 @@ def _done(
         in_flight=in_flight,
         parked=parked,
         conflicts=conflicts,
-        truncated=found.truncated or len(rows) > DIFFERENCES_MAX,
-        differences=tuple(rows[:DIFFERENCES_MAX]),
+        truncated=found.truncated,
+        differences=tuple(rows),
         note=note,
     )
     return msgspec.structs.replace(found, done=done, suspects=None)

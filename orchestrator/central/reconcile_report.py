@@ -17,7 +17,7 @@ from orchestrator import assets
 from orchestrator.central import reconcile_books
 from orchestrator.central.schema import Prepared
 from orchestrator.core.comparing import TableAsk
-from orchestrator.core.reconciliation import BranchComparison, Report, State, TableComparison
+from orchestrator.core.reconciliation import DIFFERENCES_MAX, BranchComparison, Report, State, TableComparison
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError
 
@@ -50,6 +50,11 @@ def open_nodes(conn: psycopg.Connection, number: int) -> frozenset[str]:
     return frozenset(node for (node,) in rows)
 
 
+def is_open(conn: psycopg.Connection, number: int) -> bool:
+    """Whether a comparison is still under way at some branch."""
+    return bool(open_nodes(conn, number))
+
+
 def is_alive(heard: datetime | None, now: datetime) -> bool:
     """Whether a branch has said lately that it is alive."""
     return heard is not None and now - heard < timedelta(seconds=OFFLINE_SECONDS)
@@ -79,6 +84,13 @@ def report(
     return Report(now, all(b.equal for b in branches), tuple(branches))
 
 
+def _shortened(compared: TableComparison) -> TableComparison:
+    """With as many differences as a report lists; repair has them all."""
+    if len(compared.differences) <= DIFFERENCES_MAX:
+        return compared
+    return replace(compared, differences=compared.differences[:DIFFERENCES_MAX], truncated=True)
+
+
 def _branch(
     node: str, is_open: bool, known: Sequence[dict[str, Any]], now: datetime, heard: datetime | None
 ) -> BranchComparison:
@@ -90,5 +102,5 @@ def _branch(
         tick=oldest["n"] if oldest else None,
         tick_at=oldest["tick_at"] if oldest else None,
         age_seconds=round((now - oldest["tick_at"]).total_seconds(), 3) if oldest else None,
-        tables=tuple(msgspec.convert(r["body"], TableComparison) for r in known),
+        tables=tuple(_shortened(msgspec.convert(r["body"], TableComparison)) for r in known),
     )

@@ -22,6 +22,7 @@ COMMANDS = {
     "branch": "branch",
     "reload": "reload",
     "reconcile": "reconcile",
+    "repair": "repair",
     "explain": "explain",
     "sync": "sync",
     "run": "run",

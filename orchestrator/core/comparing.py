@@ -77,7 +77,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Again(msgspec.Struct, frozen=True):
-    """Rows that a till is to send as if they were new: by head office's name of the table, their canonical keys."""
+    """Rows that a till is to send as if they were new: by head office's name of the table, their keys as they are shown
+    in a report."""
 
     id: int
     keys: dict[str, tuple[Texts, ...]]

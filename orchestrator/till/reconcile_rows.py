@@ -12,7 +12,7 @@ import msgspec
 
 from orchestrator import assets
 from orchestrator.core.comparing import ROWS_MAX, Again, TableAnswer, TableAsk
-from orchestrator.core.digest import Sum, Texts, bucket, hashed, is_compared, key_texts, row_text, till_text
+from orchestrator.core.digest import Sum, Texts, bucket, hashed, is_compared, key_texts, row_text, shown, till_text
 from orchestrator.core.plan import Column
 from orchestrator.core.values import quote_sqlite as q
 from orchestrator.log import logger
@@ -129,7 +129,9 @@ def _keys(db: apsw.Connection, target: Target, wanted: Iterable[Texts]) -> list[
     ways = [till_text(c, sent_up=target.channel.direction == "up") for c in columns]
     named = set(wanted)
     return [
-        key for key in scan(db, target, target.key) if tuple(way(v) for way, v in zip(ways, key, strict=True)) in named
+        key
+        for key in scan(db, target, target.key)
+        if tuple(shown(c, way(v)) for c, way, v in zip(columns, ways, key, strict=True)) in named
     ]
 
 

@@ -14,9 +14,32 @@ SELECT c.node, c.id, c.step, c.asks, c.books FROM tillsync.comparing c
  ORDER BY c.node
 
 -- name: any_due
+-- asked: steps of comparisons; again: rows that are to be sent again
 SELECT EXISTS (SELECT FROM tillsync.comparing c
                 WHERE NOT EXISTS (SELECT FROM tillsync.compare_ask a JOIN tillsync.intent i ON i.n = a.n AND i.token = a.token
-                                   WHERE (a.node, a.id, a.step) = (c.node, c.id, c.step))) AS any_due
+                                   WHERE (a.node, a.id, a.step) = (c.node, c.id, c.step))) AS asked,
+       EXISTS (SELECT FROM tillsync.again g
+                WHERE NOT EXISTS (SELECT FROM tillsync.again_sent a JOIN tillsync.intent i ON i.n = a.n AND i.token = a.token
+                                   WHERE a.id = g.id)) AS again
+
+-- name: due_again
+SELECT g.id, g.node, g.keys FROM tillsync.again g
+ WHERE NOT EXISTS (SELECT FROM tillsync.again_sent a JOIN tillsync.intent i ON i.n = a.n AND i.token = a.token WHERE a.id = g.id)
+ ORDER BY g.id
+
+-- name: sent_again
+INSERT INTO tillsync.again_sent (id, n, token) VALUES (%(id)s, %(n)s, %(token)s)
+
+-- name: again
+INSERT INTO tillsync.again (id, node, keys) VALUES (%(id)s, %(node)s, %(keys)s)
+
+-- name: tell_again
+-- A branch's question about a row; and a change of it, where the ledger {hold} does not say what it should of the branch's stream.
+INSERT INTO tillsync.{log} (origin, {key})
+SELECT {node}, {values}
+UNION ALL
+SELECT NULL, {values}
+ WHERE {is_held} = EXISTS (SELECT FROM tillsync.{hold} h WHERE {same} AND h.stream = {stream} AND h.left_tick IS NULL)
 
 -- name: streams
 -- the streams that nodes take as of this tick
@@ -127,7 +150,9 @@ answers AS (DELETE FROM tillsync.compare_answer a
              WHERE NOT EXISTS (SELECT FROM tillsync.comparing c WHERE (c.node, c.id, c.step) = (a.node, a.id, a.step))),
 books AS (DELETE FROM tillsync.compare_book WHERE n NOT IN (SELECT n FROM open)),
 digests AS (DELETE FROM tillsync.compare_digest WHERE n NOT IN (SELECT n FROM open)),
-told AS (DELETE FROM tillsync.compare_row WHERE n NOT IN (SELECT n FROM open))
+told AS (DELETE FROM tillsync.compare_row WHERE n NOT IN (SELECT n FROM open)),
+again AS (DELETE FROM tillsync.again g WHERE g.at < now() - interval '7 days'
+             AND EXISTS (SELECT FROM tillsync.again_sent a WHERE a.id = g.id))
 DELETE FROM tillsync.compare_side WHERE n NOT IN (SELECT n FROM open)
 
 -- name: results

@@ -90,3 +90,17 @@ CREATE TABLE IF NOT EXISTS tillsync.night (
     id           bigint,
     begun_at     timestamptz NOT NULL
 );
+
+-- rows that tills are asked to send again, by table and key, and the ticks that carried it
+CREATE TABLE IF NOT EXISTS tillsync.again (
+    id           bigint PRIMARY KEY,
+    node         text NOT NULL REFERENCES tillsync.node ON DELETE CASCADE,
+    keys         jsonb NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE TABLE IF NOT EXISTS tillsync.again_sent (
+    id           bigint NOT NULL REFERENCES tillsync.again ON DELETE CASCADE,
+    n            bigint NOT NULL,
+    token        bigint NOT NULL,
+    PRIMARY KEY (id, n)
+);

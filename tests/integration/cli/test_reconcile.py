@@ -26,6 +26,17 @@ def test_reconcile_proves_that_both_ends_agree_or_names_what_does_not(place: Pla
         assert "unseen" in differs.out
         assert "apple" in differs.out
         assert "unseen" in (place.directory / "report.html").read_text(encoding="utf-8")
+        planned = command("repair", "--table", "item", "--json").json
+        assert [(s["branch"], s["way"], s["rows"]) for s in planned["steps"]] == [("T1", "down", 1)]
+        assert not planned["done"]
+        assert "--apply" in command("repair").out
+        assert "carry it" in command("repair", "--key", "1", "--table", "item", "--apply").out
+        assert command("reconcile", "--branch", "T1", "--json").json["equal"]
+        assert "nothing is known to differ" in command("repair", "--apply").out
+        place.on_till("T1", "UPDATE tillsync_state SET applying = 1; UPDATE item SET name = 'unseen' WHERE id = 1")
+        place.on_till("T1", "UPDATE tillsync_state SET applying = 0")
+        assert command("reconcile", "--branch", "T1").code == 3
+    command("repair", "--key", "1").said(2, "TS-802", "--table")
     everybody = command("reconcile", "--last", "--json")
     assert everybody.code == 3
     assert [b["state"] for b in everybody.json["branches"]] == ["compared", "offline"]

@@ -1,0 +1,81 @@
+"""Repair: what a comparison found is put right through the normal stream, whichever end it was wrong at."""
+
+from __future__ import annotations
+
+from orchestrator.central import reconcile_repair
+from tests.integration.cases.shop import Shop, Till
+from tests.integration.cases.test_reconcile import bulk_loaded, compared, tables_of, told, unseen, unseen_at_head_office
+from tests.integration.cases.test_reconcile import till as till
+
+
+def repaired(shop: Shop, *tables: str, keys: tuple[tuple[str, ...], ...] = ()) -> list[tuple[str, str, int]]:
+    """Plans and does it, and lets it come through; table, way and rows of each step."""
+    steps = reconcile_repair.plan(shop.conn, shop.prepared, list(shop.tills), tables, keys)
+    assert reconcile_repair.apply(shop.conn, shop.relay, shop.prepared, shop.world, steps) == []
+    shop.settle()
+    return [(s.table.removeprefix("public."), s.way, s.rows) for s in steps]
+
+
+def test_b52_what_was_written_with_triggers_off_is_found_and_repaired(shop: Shop, till: Till) -> None:
+    unseen_at_head_office(shop, "INSERT INTO branch_item VALUES ('B1', 301), ('B1', 302)")
+    unseen_at_head_office(shop, "UPDATE item SET price = 99 WHERE id = 1")
+    unseen_at_head_office(shop, "DELETE FROM contact WHERE id = 'K1'")
+    shop.sql("DELETE FROM closure WHERE number = 3")
+    unseen(till, "INSERT INTO sales_order VALUES ('N1', 'B1', 'n', 'draft', 'x', 1)")
+    unseen(till, "INSERT INTO closure VALUES (77, '2026-03-05', 7)")
+    unseen(till, "UPDATE item SET name = 'edited' WHERE id = 2")
+    found = tables_of(compared(shop))
+    assert told(found["closure"]) == [("extra", "3"), ("extra", "77")]
+    assert told(found["sales_order"]) == [("extra", "N1")]
+    assert told(found["contact"]) == [("extra", "K1")]
+    assert told(found["item"]) == [
+        ("different", "1", "price"),
+        ("different", "2", "name"),
+        ("missing", "301"),
+        ("missing", "302"),
+    ]
+    assert sorted(repaired(shop)) == [
+        ("closure", "up", 2),
+        ("contact", "up", 1),
+        ("item", "down", 4),
+        ("sales_order", "up", 1),
+    ]
+    assert compared(shop).equal
+    assert shop.sql("SELECT total FROM closure WHERE number = 77") == [(7,)], "what only the till had is sent"
+    assert shop.sql("SELECT id FROM sales_order WHERE id = 'N1'") == [("N1",)]
+    assert shop.sql("SELECT city FROM contact WHERE id = 'K1'") == [("Wien",)], "nothing is deleted for being unknown"
+    assert till.sql("SELECT name FROM item WHERE id = 2") == [("Item 2",)], "head office's catalogue counts"
+    assert till.sql("SELECT id FROM item WHERE id IN (301, 302)") == [(301,), (302,)]
+
+
+def test_b52_a_bulk_load_with_the_triggers_disabled_comes_through_by_itself(shop: Shop, till: Till) -> None:
+    bulk_loaded(shop, "UPDATE item SET price = 98 WHERE id = 1")
+    bulk_loaded(shop, "DELETE FROM contact WHERE id = 'K6'")
+    shop.settle()
+    assert compared(shop).equal
+    assert till.sql("SELECT price FROM item WHERE id = 1") == [(98,)]
+    assert till.sql("SELECT id FROM contact WHERE id = 'K6'") == []
+
+
+def test_b80_a_row_that_is_gone_at_the_till_is_found_and_comes_back(shop: Shop, till: Till) -> None:
+    unseen(till, "DELETE FROM item WHERE id = 5")
+    unseen(till, "DELETE FROM contact WHERE id = 'K2'")
+    shop.sql("UPDATE item SET name = 'changed' WHERE id = 5")
+    shop.settle()
+    assert till.sql("SELECT name FROM item WHERE id = 5") == [("changed",)], "a whole row came, not a change of one"
+    assert told(tables_of(compared(shop))["contact"]) == [("missing", "K2")]
+    assert repaired(shop) == [("contact", "down", 1)]
+    assert till.sql("SELECT city FROM contact WHERE id = 'K2'") == [("Wien",)]
+    assert compared(shop).equal
+
+
+def test_unsent_rows_are_safe_and_only_what_is_named_is_repaired(shop: Shop, till: Till) -> None:
+    unseen(till, "UPDATE item SET name = 'a' WHERE id IN (7, 8)")
+    unseen(till, "UPDATE contact SET city = 'Graz' WHERE id = 'K4'")
+    compared(shop)
+    till.sql("UPDATE contact SET email = 'unsent' WHERE id = 'K4'")  # not sent yet when the repair comes
+    assert repaired(shop, "public.item", keys=(("7",),)) == [("item", "down", 1)]
+    assert till.sql("SELECT name FROM item WHERE id IN (7, 8)") == [("Item 7",), ("a",)]
+    repaired(shop)
+    assert shop.sql("SELECT email, city FROM contact WHERE id = 'K4'") == [("unsent", "Wien")]
+    assert compared(shop).equal
