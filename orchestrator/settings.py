@@ -26,6 +26,7 @@ from orchestrator.settings_parts import (
     Identifier,
     LabelSettings,
     Node,
+    ReconcileSettings,
     RetentionSettings,
     TillFileSettings,
 )
@@ -102,6 +103,7 @@ class CentralSettings(Common):
     notify: NotifySettings = NotifySettings()
     channel: Annotated[tuple[ChannelSettings, ...], Field(min_length=1)]
     book: tuple[BookSettings, ...] = ()
+    reconcile: ReconcileSettings = ReconcileSettings()
     job: tuple[JobSettings, ...] = ()
 
     @model_validator(mode="after")

@@ -83,6 +83,15 @@ class BookSettings(Part):
     till: Annotated[str, Field(min_length=1, max_length=20_000)]
 
 
+class ReconcileSettings(Part):
+    """The comparison that the service makes by itself. `wait_seconds`: how long tills are waited for. `directory`: of
+    its pages."""
+
+    cron: Literal["off"] | Cron = "0 2 * * *"
+    wait_seconds: Annotated[float, Field(ge=1, le=43_200)] = 1_800
+    directory: Path | None = None
+
+
 class TillFileSettings(Part):
     """The till application's SQLite file."""
 

@@ -1,7 +1,8 @@
-"""The reports of comparisons that central keeps, and what has differed since when."""
+"""The reports of comparisons that central keeps, what has differed since when, and the night that is under way."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,6 +62,35 @@ def newest(conn: psycopg.Connection) -> Report | None:
 def lasting(conn: psycopg.Connection) -> list[Lasting]:
     """Early warning: what differs at branches by its last comparison, the oldest difference first."""
     return [Lasting(**r) for r in _rows(conn, "lasting", {})]
+
+
+@dataclass(frozen=True)
+class Night:
+    """The last nightly comparison that was due; `id` while it is under way."""
+
+    due: datetime
+    id: int | None
+    begun_at: datetime
+
+
+def night(conn: psycopg.Connection) -> Night | None:
+    """None before the first one."""
+    found = _rows(conn, "night", {})
+    return Night(**found[0]) if found else None
+
+
+def begin_night(conn: psycopg.Connection, begun: Night) -> None:
+    """Notes that one was due, and with an `id` that it is under way."""
+    conn.execute(_sql("begin_night"), {"due": begun.due, "id": begun.id, "begun_at": begun.begun_at})
+
+
+def end_night(conn: psycopg.Connection, number: int) -> None:
+    conn.execute(_sql("end_night"), {"id": number})
+
+
+def active_nodes(conn: psycopg.Connection) -> list[str]:
+    """The branches that are compared."""
+    return [str(node) for (node,) in conn.execute(_sql("active_nodes")).fetchall()]
 
 
 def _rows(conn: psycopg.Connection, block: str, given: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from orchestrator.core.calendar import Calendar
+from orchestrator.core.trend import Lasting
 from orchestrator.settings_watch import WatchSettings
 
 CENTRAL = "central"
@@ -43,6 +44,14 @@ class Trouble:
 def of_central(chain: Mapping[str, Any], limits: WatchSettings, calendar: Calendar, now: datetime) -> list[Trouble]:
     """All troubles of a chain; those of head office first."""
     return [*_of_office(chain, limits), *_of_branches(chain, limits, calendar, now)]
+
+
+def differing(line: Lasting, now: datetime) -> Trouble:
+    """A table or a check of the books that differs by the last comparison of a till."""
+    remedy = f"`tillsync reconcile --branch {line.node}` shows it"
+    if line.kind == "table":
+        remedy += ", `tillsync repair` puts it right"
+    return Trouble("differs", line.node, line.said(now).removeprefix(f"{line.node} "), remedy)
 
 
 def _of_office(chain: Mapping[str, Any], limits: WatchSettings) -> Iterator[Trouble]:

@@ -13,6 +13,7 @@ from orchestrator.service import manager as managers
 from orchestrator.service import scheduler, seeing, timetable
 from orchestrator.service.jobs import CentralJobs, TillWithJobs
 from orchestrator.service.lease import CentralLease, Lease, TillLease
+from orchestrator.service.nightly import Nightly
 from orchestrator.service.scheduler import Ended, Lane, Rhythm
 from orchestrator.service.timetable import TillGate
 from orchestrator.settings import CentralSettings, Common, TillSettings
@@ -22,6 +23,10 @@ JOBS_SECONDS = 1.0
 """How often head office's jobs are looked at: that costs nothing while none is due."""
 
 said = log.logger("service")
+
+
+NIGHT_SECONDS = 5.0
+"""How often the nightly comparison is looked at, which is no query while none is due or under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ def central(settings: CentralSettings) -> Parts:
     lanes = [Lane(CentralAgent(settings, world, timetable.of_central(world)), _rhythm(settings))]
     if any(job.at == "central" for job in settings.job):
         lanes.append(Lane(CentralJobs(settings, world), Rhythm(JOBS_SECONDS, JOBS_SECONDS)))
+    if settings.reconcile.cron != "off":
+        lanes.append(Lane(Nightly(settings, world), Rhythm(NIGHT_SECONDS, NIGHT_SECONDS)))
     return Parts("central", tuple(lanes), CentralLease(settings, world), world, settings)
 
 

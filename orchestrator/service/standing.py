@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from orchestrator import assets, postgres
+from orchestrator.central import history
 from orchestrator.core import skew
 from orchestrator.core.calendar import Calendar
 from orchestrator.core.world import World
@@ -61,7 +62,17 @@ def of_connected(
         branch["is_open"] = calendar.of(branch["node"]).is_open(now)
     found = troubles.of_central(chain, settings.watch, calendar, now)
     found += _closures(conn, chain, settings, calendar, now)
+    found += _differing(conn, office.now)
     return {**chain, "troubles": [asdict(trouble) for trouble in found]}
+
+
+def _differing(conn: psycopg.Connection, now: datetime) -> list[Trouble]:
+    """What the last comparisons found, since when. A head office that an earlier version installed keeps none."""
+    try:
+        lasting = history.lasting(conn)
+    except psycopg.errors.UndefinedTable:
+        return []
+    return [troubles.differing(line, now) for line in lasting]
 
 
 def _closures(

@@ -37,3 +37,17 @@ SELECT s.node, s.kind, s.what, s.rows, s.tick, s.differs_since AS since, s.equal
 DELETE FROM tillsync.reconciliation r WHERE r.id IN (
     SELECT x.id FROM tillsync.reconciliation x
      WHERE x.made_at < %(before)s AND x.id < (SELECT max(id) FROM tillsync.reconciliation) LIMIT %(rows_max)s)
+
+-- name: night
+-- the nightly comparison: the last one that was due, and the one that is under way
+SELECT due, id, begun_at FROM tillsync.night
+
+-- name: begin_night
+INSERT INTO tillsync.night (due, id, begun_at) VALUES (%(due)s, %(id)s, %(begun_at)s)
+ON CONFLICT (one) DO UPDATE SET due = excluded.due, id = excluded.id, begun_at = excluded.begun_at
+
+-- name: end_night
+UPDATE tillsync.night SET id = NULL WHERE id = %(id)s
+
+-- name: active_nodes
+SELECT node FROM tillsync.node WHERE state = 'active' ORDER BY node
