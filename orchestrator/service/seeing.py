@@ -25,6 +25,7 @@ from orchestrator.service.health import Health
 from orchestrator.service.http import Http, Page, Pages, as_json, text
 from orchestrator.service.lease import Lease
 from orchestrator.service.scheduler import Lane
+from orchestrator.service.watcher import Watcher
 from orchestrator.settings import CentralSettings, Common, TillSettings
 
 log = logger("service.seeing")
@@ -58,6 +59,8 @@ def beside(node: str, settings: Common, world: World) -> Iterator[Seen]:
         open_things.callback(glance.close)
         seen = Seen(Health(world, counted), glance, registry)
         registry.register(metrics.OfStatus(known, lambda: _status_or_none(glance)))
+        if isinstance(settings, CentralSettings):
+            _watch(settings, world, seen.health, counted, open_things)
         yield _shown(settings.http.listen, seen, open_things) if settings.http.listen is not None else seen
 
 
@@ -68,6 +71,20 @@ def _glance(settings: Common, world: World) -> tuple[Glance, Mapping[str, metric
     assert isinstance(settings, TillSettings), "there are two kinds of settings"
     till = settings
     return Glance(lambda: standing.of_till(till), lambda: None, world), metrics.OF_TILL
+
+
+def _watch(
+    settings: CentralSettings, world: World, health: Health, counted: metrics.Rounds, open_things: ExitStack
+) -> None:
+    """Notifications, where the settings name somebody to tell."""
+    try:
+        watcher = Watcher(settings, world, health, counted)
+    except TillsyncError as e:
+        log.error("nobody is notified", error=str(e))
+        return
+    if watcher.has_ways:
+        watcher.start()
+        open_things.callback(watcher.close)
 
 
 def _shown(listen: str, seen: Seen, open_things: ExitStack) -> Seen:

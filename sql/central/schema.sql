@@ -239,4 +239,37 @@ CREATE TABLE IF NOT EXISTS tillsync.standing (
 );
 CREATE INDEX IF NOT EXISTS standing_differs ON tillsync.standing (differs_since) WHERE differs_since IS NOT NULL;
 
+-- what is known of troubles: suspected, told, clearing, or quiet for a day after its end
+CREATE TABLE IF NOT EXISTS tillsync.alert (
+    cause        text NOT NULL,
+    subject      text NOT NULL,
+    state        text NOT NULL CHECK (state IN ('suspected', 'told', 'clearing', 'quiet')),
+    since        timestamptz NOT NULL,
+    changed_at   timestamptz NOT NULL,
+    what         text NOT NULL,
+    remedy       text NOT NULL,
+    flaps        integer NOT NULL,
+    PRIMARY KEY (cause, subject)
+);
+
+-- messages about them, one row for each way that they go
+CREATE TABLE IF NOT EXISTS tillsync.message (
+    id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    way          text NOT NULL,
+    kind         text NOT NULL,
+    title        text NOT NULL,
+    body         jsonb NOT NULL,
+    at           timestamptz NOT NULL,
+    next_at      timestamptz NOT NULL,
+    tries        integer NOT NULL DEFAULT 0,
+    sent_at      timestamptz,
+    error        text
+);
+CREATE INDEX IF NOT EXISTS message_unsent ON tillsync.message (id) WHERE sent_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS tillsync.notified (
+    one          boolean PRIMARY KEY DEFAULT true CHECK (one),
+    digest_on    date
+);
+
 REVOKE ALL ON SCHEMA tillsync FROM PUBLIC;
