@@ -26,6 +26,7 @@ COMMANDS = {
     "explain": "explain",
     "sync": "sync",
     "run": "run",
+    "service": "service",
     "status": "status",
     "lab": "lab",
     "notices": "notices",

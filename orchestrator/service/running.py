@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TextIO
 
 from orchestrator import log
 from orchestrator.central.agent import CentralAgent
@@ -62,9 +64,16 @@ def _rhythm(settings: Common) -> Rhythm:
     return Rhythm.of(settings.poll_ms, settings.poll_idle_ms)
 
 
-def run(make: Callable[[], Parts], *, verbose: bool = False) -> bool:
-    """Runs until it is told to end; False where a round still hangs. `make` reads the settings, again at each SIGHUP:
-    where they cannot be read then, the service goes on with those that it has.
+def run(
+    make: Callable[[], Parts],
+    *,
+    verbose: bool = False,
+    stopping: threading.Event | None = None,
+    stream: TextIO | None = None,
+) -> bool:
+    """Runs until it is told to end, by a signal or `stopping`; False where a round still hangs. `make` reads the
+    settings, again at each SIGHUP: where they cannot be read then, the service goes on with those that it has. Logs
+    go to `stream`, or stderr.
 
     Raises as `scheduler.run` does.
     """
@@ -73,9 +82,11 @@ def run(make: Callable[[], Parts], *, verbose: bool = False) -> bool:
     labels = {"node": parts.node, "run": f"{parts.world.random63():016x}"[:8]}
     while True:
         settings = parts.settings
-        log.configure(level="debug" if verbose else settings.log_level, form=settings.log.format)
+        level = "debug" if verbose else settings.log_level
+        log.configure(level=level, form=settings.log.format, stream=stream)
         with seeing.beside(parts.node, settings, parts.world) as seen:
-            ended = scheduler.run(seen.lanes(parts.lanes), seen.lease(parts.lease), parts.world, labels, manager)
+            lanes, lease = seen.lanes(parts.lanes), seen.lease(parts.lease)
+            ended = scheduler.run(lanes, lease, parts.world, labels, manager, stopping)
         if ended is not Ended.RELOAD:
             return ended is Ended.IN_ORDER
         try:

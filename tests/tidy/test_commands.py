@@ -33,8 +33,12 @@ READS = {
     ),
     *(f"bench {what}" for what in ("down", "up", "capture", "latency", "locks", "chain", "memory")),
     "reload",
+    "service install",
+    "service uninstall",
 }
 WRITES = {
+    "service install",
+    "service uninstall",
     *(f"{verb} {side}" for verb in ("install", "uninstall") for side in ("central", "relay", "till")),
     "repair-triggers",
     "notices ack",
