@@ -10,13 +10,14 @@ from typing import TypeVar
 import psycopg
 
 from orchestrator import postgres
-from orchestrator.central import collect, drift, schema, streams
+from orchestrator.central import collect, drift, schema, scope, streams
 from orchestrator.central.publish import Publisher
 from orchestrator.central.purge import Purger
 from orchestrator.central.reconcile import Comparisons
 from orchestrator.central.schema import Prepared
 from orchestrator.central.tick import Tick
 from orchestrator.core import skew
+from orchestrator.core.filters import Filter
 from orchestrator.core.timing import Timetable
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide, Unreachable
@@ -57,6 +58,7 @@ class _Central:
     prepared: Prepared
     purger: Purger
     comparisons: Comparisons
+    scopes: Mapping[str, Filter]
 
     @property
     def closed(self) -> bool:
@@ -141,7 +143,8 @@ class CentralAgent:
         comparisons = Comparisons(self._dsn)
         publisher = Publisher(own, self._relay, self._world, prepared, self._settings.part_rows_max, comparisons)
         purger = Purger(conn, self._relay, self._world, prepared, self._settings.retention)
-        return _Central(conn, publisher, own, prepared, purger, comparisons)
+        scopes = scope.filters(conn, prepared.plan, prepared.catalog)
+        return _Central(conn, publisher, own, prepared, purger, comparisons, scopes)
 
     def _disconnect(self) -> None:
         if self._central is not None:
@@ -166,7 +169,15 @@ class CentralAgent:
 
     def _collect(self, central: _Central) -> collect.Collected:
         plan, mended = central.prepared.plan, self._is_mended
-        done = collect.collect(central.conn, self._relay, plan, self._world, retry_all=mended, ahead=self._ahead)
+        done = collect.collect(
+            central.conn,
+            self._relay,
+            plan,
+            self._world,
+            retry_all=mended,
+            ahead=self._ahead,
+            scopes=central.scopes,
+        )
         self._is_mended = False
         return done
 

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 
 from orchestrator import assets
 from orchestrator.central import facts as facts_of
-from orchestrator.central import parked
+from orchestrator.central import parked, scope
 from orchestrator.central import unit as units
 from orchestrator.central.facts import Facts
 from orchestrator.central.faults import AGAIN
@@ -32,6 +32,7 @@ from orchestrator.central.stage import Stage
 from orchestrator.central.stamps import Stamps
 from orchestrator.central.unit import Unit
 from orchestrator.core.changes import Position, Shape
+from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
 from orchestrator.core.protocol import Place, Standing
 from orchestrator.core.world import World
@@ -69,11 +70,18 @@ class Collector:
     """One round of collecting. Facts of the catalog are read once, when there is something to merge."""
 
     def __init__(
-        self, conn: psycopg.Connection, relay: Uploads, plan: Plan, world: World, ahead: timedelta = timedelta(0)
+        self,
+        conn: psycopg.Connection,
+        relay: Uploads,
+        plan: Plan,
+        world: World,
+        ahead: timedelta = timedelta(0),
+        scopes: Mapping[str, Filter] | None = None,
     ) -> None:
         self._conn, self._relay, self._plan, self._world, self._ahead = conn, relay, plan, world, ahead
         self._place = place_of(conn.info.dsn)
         self._facts: Facts | None = None
+        self._scopes = scopes
         self._units: dict[tuple[str, Shape], Unit | None] = {}
         self._nodes: dict[str, dict[str, Any] | None] = {}
 
@@ -197,13 +205,15 @@ class Collector:
         if (node, shape) not in self._units:
             found, row = self._plan.find(shape.table), self._node(node)
             assert row is not None
+            if found is not None:
+                scope.check_columns(self._conn, node, found[1], shape)
             made = units.make(*found, shape, self._read_facts(), node, row["params"]) if found else None
             self._units[node, shape] = made
         return self._units[node, shape]
 
     def _read_facts(self) -> Facts:
         if self._facts is None:
-            self._facts = facts_of.read(self._conn, self._plan)
+            self._facts = facts_of.read(self._conn, self._plan, self._scopes)
         return self._facts
 
     def _node(self, node: str) -> dict[str, Any] | None:
@@ -227,16 +237,17 @@ def collect(
     *,
     retry_all: bool = False,
     ahead: timedelta = timedelta(0),
+    scopes: Mapping[str, Filter] | None = None,
 ) -> Collected:
     """Every complete group that waits in the relay is merged; parked changes that are due, or all, are tried again.
 
-    ahead: how far central's clock is before the relay's.
+    ahead: how far central's clock is before the relay's. scopes: see `scope.filters`, which reads them where not given.
     `conn` is a connection to central in autocommit mode; each group is one transaction. Raises TillsyncError for what
     is nobody's row: a login, a right, a disk, a table that is gone. Nothing is parked then.
     """
-    done = Collector(conn, relay, plan, world, ahead).run()
+    done = Collector(conn, relay, plan, world, ahead, scopes).run()
     with translated(place_of(conn.info.dsn)):
-        released = parked.retry(conn, plan, force=retry_all)
+        released = parked.retry(conn, plan, force=retry_all, scopes=scopes)
     return replace(done, moved=done.moved + released, merged=done.merged + released)
 
 

@@ -9,8 +9,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from orchestrator import assets
+from orchestrator.central import scope
 from orchestrator.central.catalog import without_modifier
 from orchestrator.core.documents import Document, Reference, documents
+from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
 
 # Types whose modifier rounds a value; the modifiers of others refuse or, in a cast, cut: those are left to the table.
@@ -28,15 +30,20 @@ class ColumnFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """Columns by table and name, the tables' rank (who is referred to comes first), and what documents they make."""
+    """Columns by table and name, the tables' rank (who is referred to comes first), and what documents they make.
+
+    scopes: filters that say what a branch may write. parameters: their types.
+    """
 
     columns: Mapping[str, Mapping[str, ColumnFacts]]
     rank: Mapping[str, int]
     documents: Mapping[str, Document]
+    scopes: Mapping[str, Filter]
+    parameters: Mapping[str, str]
 
 
-def read(conn: psycopg.Connection, plan: Plan) -> Facts:
-    """Read the facts of all tables of a plan."""
+def read(conn: psycopg.Connection, plan: Plan, scopes: Mapping[str, Filter] | None = None) -> Facts:
+    """Read the facts of all tables of a plan. `scopes` spares reading the whole catalog for them."""
     tables = [table.name for _, table in plan.tables()]
     columns: dict[str, dict[str, ColumnFacts]] = {}
     with conn.cursor(row_factory=dict_row) as cursor:
@@ -46,7 +53,8 @@ def read(conn: psycopg.Connection, plan: Plan) -> Facts:
         edges = cursor.execute(assets.query("central/merge.references"), {"tables": tables}).fetchall()
     references = [Reference(e["child"], tuple(e["columns"]), e["parent"], tuple(e["referred"])) for e in edges]
     rank = _ranked(tables, ((r.child, r.parent) for r in references))
-    return Facts(columns, rank, documents(plan, references))
+    asked = scope.filters(conn, plan) if scopes is None else scopes
+    return Facts(columns, rank, documents(plan, references), asked, plan.parameters)
 
 
 def _staged(declared: str, base: str) -> str:

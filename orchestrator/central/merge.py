@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from orchestrator import assets
-from orchestrator.central import stamps
+from orchestrator.central import scope, stamps
 from orchestrator.central.contested import judge
 from orchestrator.central.faults import is_row_fault, reason_of
 from orchestrator.central.stage import Stage
@@ -96,13 +96,19 @@ class _Merger:
             self._apply(unit, "delete", None)
         while self._failures and self._again():
             pass
+        for unit in (u for u in classified if u.scope is not None):
+            written = [self._intrusion(unit, at) for at in scope.strayed(self._conn, unit)]
+            self._failures += [replace(f, is_written=True) for f in written]
         for unit in (u for u in classified if u.rules.is_stamped):
             stamps.note(self._conn, unit, self._sender.clock, [f.at for f in self._failures if f.unit is unit])
         return Merged(tuple(self._failures), self._conflicts)
 
+    def _intrusion(self, unit: Unit, at: int) -> Failure:
+        return Failure(unit, "judge", at, scope.reason(self._sender.node), scope.SQLSTATE)
+
     def _inserted(self, unit: Unit) -> bool:
         """The short way for what tills mostly send: new rows, put in as they are staged."""
-        if not self._stage.only_inserts(unit.table.name) or unit.rules.is_stamped:
+        if not self._stage.only_inserts(unit.table.name) or unit.rules.is_stamped or unit.scope is not None:
             return False
         try:
             with self._conn.transaction():
@@ -128,6 +134,10 @@ class _Merger:
         ):  # append_only never touches a row that is there, so its right to update is not needed
             execute(unit.sql("lock"), {})
         execute(unit.sql("classify"), {})
+        if unit.scope is not None:
+            intruding, late = scope.foreign(self._conn, unit, self._sender.node, self._sender.uid)
+            self._conflicts += late
+            self._failures += [self._intrusion(unit, at) for at in intruding]
         judged = judge(self._conn, unit, self._sender.uid, self._sender.clock)
         self._conflicts += judged.conflicts
         self._failures += [Failure(unit, "judge", at, reason, state) for at, reason, state in judged.failures]

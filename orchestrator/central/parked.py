@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from orchestrator import assets
 from orchestrator.central import facts as facts_of
-from orchestrator.central import stamps
+from orchestrator.central import scope, stamps
 from orchestrator.central import unit as units
 from orchestrator.central.documents import WITH_IT, merge_whole
 from orchestrator.central.facts import Facts
@@ -27,6 +27,7 @@ from orchestrator.central.merge import Failure, Sender
 from orchestrator.central.stage import Stage, Unread
 from orchestrator.central.unit import Unit
 from orchestrator.core.changes import Row, Shape
+from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
 from orchestrator.policies import rules
 
@@ -104,7 +105,14 @@ def drop(conn: psycopg.Connection, ids: Sequence[int]) -> list[int]:
     return [i for (i,) in rows]
 
 
-def retry(conn: psycopg.Connection, plan: Plan, *, ids: Sequence[int] | None = None, force: bool = False) -> int:
+def retry(
+    conn: psycopg.Connection,
+    plan: Plan,
+    *,
+    ids: Sequence[int] | None = None,
+    force: bool = False,
+    scopes: Mapping[str, Filter] | None = None,
+) -> int:
     """Try parked changes again, those that are due or (`force`) all, of all rows or those of `ids`.
 
     One transaction per node. Returns how many changes are done with.
@@ -114,7 +122,7 @@ def retry(conn: psycopg.Connection, plan: Plan, *, ids: Sequence[int] | None = N
     nodes = conn.execute(assets.query("central/merge.parked_nodes"), given).fetchall()
     if not nodes:
         return 0
-    facts = facts_of.read(conn, plan)
+    facts = facts_of.read(conn, plan, scopes)
     return sum(_retry_node(conn, plan, facts, node, wanted) for (node,) in nodes)
 
 
@@ -129,6 +137,8 @@ def _retry_node(conn: psycopg.Connection, plan: Plan, facts: Facts, node: str, i
 
         def unit_of(shape: Shape) -> Unit | None:
             found = plan.find(shape.table)
+            if found is not None:
+                scope.check_columns(conn, node, found[1], shape)
             return units.make(*found, shape, facts, node, params) if found else None
 
         stage = Stage(conn, unit_of, canonical=True)

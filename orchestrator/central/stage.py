@@ -27,6 +27,8 @@ Entry = tuple[int, int, str, Row | None, Row | None]
 
 T = TypeVar("T")
 TEXTS = {str, type(None)}
+_ITS_OWN = {"TS-314": "", "TS-541": "TS541"}
+"""Codes of what keeps the changes of one table from being staged, not the others': another key, a column of others."""
 SEQ_MAX, NONCE_MAX = 2**62, 2**63
 
 _AS_IS: dict[str, set[type]] = {
@@ -83,15 +85,15 @@ class Stage:
     def add(self, shape: Shape, changes: Sequence[tuple[int, int, str, Any, Any]]) -> None:
         """Stage changes (seq, nonce, op, old, new) of a shape. Raises TS-310 where an image does not fit it."""
         _check(shape, changes)
-        reason = f"{shape.table} is not in the plan"
+        reason, state = f"{shape.table} is not in the plan", ""
         try:
             unit = self.units.get(shape.table) or self.unit_of(shape)
         except TillsyncError as e:
-            if e.code != "TS-314":
+            if e.code not in _ITS_OWN:
                 raise
-            unit, reason = None, e.message  # captured before the key became another one
+            unit, reason, state = None, str(e.message), _ITS_OWN[e.code]
         if unit is None:
-            self.unread += [Unread(s, n, op, shape, old, new, reason, "") for s, n, op, old, new in changes]
+            self.unread += [Unread(s, n, op, shape, old, new, reason, state) for s, n, op, old, new in changes]
             return
         if shape.table not in self.units:
             self.conn.execute(unit.sql("make_stage"), {})

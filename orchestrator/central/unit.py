@@ -11,9 +11,11 @@ from typing import Any
 from psycopg import sql
 
 from orchestrator import assets
+from orchestrator.central import scope as scopes
 from orchestrator.central.capture import identifier, log_name
 from orchestrator.central.facts import ColumnFacts, Facts
 from orchestrator.central.pieces import Piece, any_of, column, comma, equal, joined, json_object, literal, raw
+from orchestrator.central.scope import Scope
 from orchestrator.core import encodings
 from orchestrator.core.changes import Shape
 from orchestrator.core.documents import Document
@@ -79,6 +81,7 @@ class Unit:
     constants: tuple[Constant, ...]
     rules: Rules
     document: Document
+    scope: Scope | None = None
 
     @cached_property
     def keys(self) -> tuple[Field, ...]:
@@ -253,7 +256,8 @@ def make(channel: Channel, table: Table, shape: Shape, facts: Facts, node: str, 
         Constant(name, at_central[name].type, _given(given, node, params)) for name, given in table.set.items()
     )
     document = facts.documents.get(table.name, Document(table.name, table.key))
-    return Unit(table, channel.direction, shape, fields, constants, rules(table), document)
+    scope = scopes.of(facts.scopes.get(table.name), facts.parameters, params)
+    return Unit(table, channel.direction, shape, fields, constants, rules(table), document, scope)
 
 
 def _given(given: str, node: str, params: Mapping[str, Any]) -> str | None:

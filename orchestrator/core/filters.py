@@ -17,7 +17,7 @@ from orchestrator.core import filter_rules, routing
 from orchestrator.core.filter_language import check_shape
 from orchestrator.core.filter_names import Names
 from orchestrator.core.filter_tokens import as_written, check_tokens
-from orchestrator.core.filter_tree import ROW, FilterText, TableInfo, shown
+from orchestrator.core.filter_tree import ROW, FilterText, TableInfo, conjuncts, shown
 from orchestrator.core.routing import Delta, Reach
 from orchestrator.errors import ConfigError
 
@@ -68,6 +68,15 @@ class Filter:
         """The filter in parentheses, over the table's row `row_alias` and `stream_alias`, which has `p_<parameter>`."""
         aliases = routing.Aliases(row_alias, stream_alias)
         return routing.to_sql(exp.Paren(this=routing.render(self._tree, aliases)))
+
+    def scope(self, row_alias: str, stream_alias: str) -> str | None:
+        """Those of the terms that all must be true in which a parameter stands, as `predicate` has them; None: none."""
+        asked = [term for term in conjuncts(self._tree) if term.find(exp.Placeholder) is not None]
+        if not asked:
+            return None
+        aliases = routing.Aliases(row_alias, stream_alias)
+        rendered = (routing.to_sql(exp.Paren(this=routing.render(term, aliases))) for term in asked)
+        return " AND ".join(rendered)
 
     def terms(self, row_alias: str, stream_alias: str) -> list[Term]:
         """What the filter is made of: the whole, down to what has no AND, OR or NOT in it, in the order of the text."""

@@ -214,6 +214,36 @@ SELECT s.at, CASE WHEN f.answer IS NOT NULL
 UPDATE {work} w SET action = r.action, {judged}
   FROM json_to_recordset(%(rows)s::json) r (at bigint, action text, v json) WHERE w.at = r.at
 
+-- name: foreign
+-- rows of central's that the node may not write
+SELECT s.at FROM {work} s JOIN {target} t ON {match} CROSS JOIN {parameters}
+ WHERE s.action <> 'K' AND NOT coalesce({scope}, false)
+
+-- name: strayed
+-- rows that were written and are none of the node's
+SELECT s.at FROM {work} s JOIN {target} t ON {match} CROSS JOIN {parameters}
+ WHERE s.action IN ('I', 'U') AND NOT coalesce({scope}, false)
+
+-- name: moved_away
+-- of these, rows that were the node's until central gave them to others: its change comes too late
+WITH late AS (
+    UPDATE {work} s SET action = 'K'
+     WHERE s.at = ANY (%(ats)s::bigint[]) AND s.had
+       AND EXISTS (SELECT FROM tillsync.{hold} t JOIN tillsync.subscription u ON u.stream = t.stream AND u.node = %(node)s WHERE {match})
+    RETURNING s.*)
+INSERT INTO tillsync.conflict (node, uid, seq, nonce, tab, key, policy, columns, base, theirs, winner)
+SELECT %(node)s, %(uid)s, s.at >> 1, s.nonce, %(tab)s, {key_json}, 'moved away', {changed_columns},
+       {old_json}, CASE WHEN s.has THEN {new_json} END, 'central'
+  FROM late s ORDER BY s.at
+RETURNING seq * 2 + (theirs IS NOT NULL)::int
+
+-- name: columns_ever
+-- every column of a table that a version of the plan has shipped
+SELECT DISTINCT c ->> 'name' AS name
+  FROM tillsync.plan p, jsonb_array_elements(p.body::jsonb -> 'channels') h, jsonb_array_elements(h -> 'tables') t,
+       jsonb_array_elements(t -> 'columns') c
+ WHERE t ->> 'name' = %(tab)s
+
 -- name: give_up
 UPDATE {work} SET action = 'F' WHERE at = ANY (%(ats)s)
 

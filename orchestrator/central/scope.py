@@ -1,0 +1,106 @@
+"""What a branch may write: of a table with a filter, rows that meet those of its terms that speak of the branch.
+
+`active AND store_id = :store_id` lets a till deactivate a row, which then leaves it, and does not let it write another
+store's. The filter is asked of head office's own rows, before a change and after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from orchestrator import assets
+from orchestrator.central import catalog
+from orchestrator.central.capture import object_name
+from orchestrator.central.pieces import Piece
+from orchestrator.central.routing import parameter
+from orchestrator.core.changes import Shape
+from orchestrator.core.filters import Filter, parse_filter
+from orchestrator.core.plan import Plan, Table
+from orchestrator.core.planning import Catalog
+from orchestrator.errors import TillsyncError
+
+if TYPE_CHECKING:
+    from orchestrator.central.unit import Unit
+
+SQLSTATE = "TS540"
+"""Marks a parked change that its branch may not make. PostgreSQL has no such state."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """condition: over a row `t` of the table and the branch's parameters `n`, the FROM item."""
+
+    condition: Piece
+    parameters: Piece
+
+
+def filters(conn: psycopg.Connection, plan: Plan, known: Catalog | None = None) -> dict[str, Filter]:
+    """The filters of tables that go up and speak of the branch, by table."""
+    filtered = [t for channel, t in plan.tables() if channel.goes_up and t.filter is not None]
+    if not filtered:
+        return {}
+    infos = {name: table.info() for name, table in (known or catalog.read(conn)).items()}
+    parsed = {t.name: parse_filter(t.filter or "true", t.name, infos, plan.parameters) for t in filtered}
+    return {name: f for name, f in parsed.items() if f.scope("t", "n") is not None}
+
+
+def of(compiled: Filter | None, types: Mapping[str, str], params: Mapping[str, Any]) -> Scope | None:
+    """The scope of a branch with these parameters."""
+    condition = compiled.scope("t", "n") if compiled is not None else None
+    if compiled is None or condition is None:
+        return None
+    items = sql.SQL("").join(parameter(name, types[name]) for name in sorted(compiled.parameters))
+    given = sql.Literal(Jsonb(dict(params)))
+    source = sql.SQL("(SELECT true AS one{} FROM (SELECT {}::jsonb AS params) s) n").format(items, given)
+    return Scope(sql.SQL(condition.replace("%", "%%")), source)
+
+
+def foreign(conn: psycopg.Connection, unit: Unit, node: str, uid: int) -> tuple[list[int], int]:
+    """Rows of the work table, by place, that are none of the node's; and how many were, until head office moved them.
+
+    Those are conflicts that head office wins, and done with.
+    """
+    ats = [at for (at,) in conn.execute(_asked(unit, "foreign"), {}).fetchall()]
+    if not ats:
+        return [], 0
+    given = {"ats": ats, "node": node, "uid": uid, "tab": unit.table.name}
+    hold = sql.Identifier(object_name("hold", unit.table.name))
+    late: set[int] = set()
+    if unit.direction == "both":
+        late = {at for (at,) in conn.execute(unit.sql("moved_away", hold=hold), given)}
+    intruding = [at for at in ats if at not in late]
+    if intruding:
+        conn.execute(unit.sql("give_up"), {"ats": intruding})
+    return intruding, len(late)
+
+
+def strayed(conn: psycopg.Connection, unit: Unit) -> list[int]:
+    """Rows of the work table, by place, that were written and are none of the node's."""
+    return [at for (at,) in conn.execute(_asked(unit, "strayed"), {}).fetchall()]
+
+
+def reason(node: str) -> str:
+    """What is said of a change that a branch may not make."""
+    return f"TS-540 {node} may not write this row: it is outside its filter"
+
+
+def check_columns(conn: psycopg.Connection, node: str, table: Table, shape: Shape) -> None:
+    """Raises TS-541 for a column that no version of the plan has shipped. One that a version did was captured then, and
+    is left out."""
+    more = set(shape.columns) - set(table.column_names)
+    if not more:
+        return
+    known = {name for (name,) in conn.execute(assets.query("central/merge.columns_ever"), {"tab": table.name})}
+    for name in sorted(more - known):
+        raise TillsyncError("TS-541", f"{node} sends {table.name}.{name}, which it does not get", hint="look who it is")
+
+
+def _asked(unit: Unit, block: str) -> sql.Composed:
+    assert unit.scope is not None
+    return unit.sql(block, scope=unit.scope.condition, parameters=unit.scope.parameters)
