@@ -23,6 +23,8 @@ TITLES = {
     "conflicts": "conflicts",
     "failing": "rounds fail",
     "schema": "table or column missing",
+    "differs": "a comparison found differences",
+    "labels": "labels not printed",
     "drift": "tables or triggers changed",
     "clock": "clock wrong",
     "disk": "disk nearly full",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("orchestrator", "sql", "triggers", "tests", "tools", "docs", "compose", ".ci")
+FOLDERS = ("orchestrator", "sql", "triggers", "tests", "tools", "docs", "compose", "monitoring", ".ci")
 TEXT = {".py", ".sql", ".md", ".toml", ".template", ".sh", ".lock", ".yml", ".yaml", ".service", ".conf", ".txt"}
 
 
