@@ -117,5 +117,12 @@ class BackupSettings(Part):
     """Where copies of the till's file go. `same_device`: also onto the disk that the file itself is on."""
 
     directory: Path | None = None
+    every_hours: Annotated[float, Field(gt=0, le=8_784)] | None = None
     keep: Annotated[int, Field(ge=1, le=10_000)] = 7
     same_device: bool = False
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        if self.every_hours is not None and self.directory is None:
+            raise ValueError("every_hours needs a directory")
+        return self

@@ -13,6 +13,7 @@ from orchestrator.core.world import World, real_world
 from orchestrator.errors import TillsyncError
 from orchestrator.service import manager as managers
 from orchestrator.service import scheduler, seeing, timetable
+from orchestrator.service.backups import Backups
 from orchestrator.service.jobs import CentralJobs, TillWithJobs
 from orchestrator.service.lease import CentralLease, Lease, TillLease
 from orchestrator.service.nightly import Nightly
@@ -20,6 +21,9 @@ from orchestrator.service.scheduler import Ended, Lane, Rhythm
 from orchestrator.service.timetable import TillGate
 from orchestrator.settings import CentralSettings, Common, TillSettings
 from orchestrator.till.agent import TillAgent
+
+BACKUP_SECONDS = 5.0
+"""How often a till's service asks whether a backup is due, which is looked at once a minute."""
 
 JOBS_SECONDS = 1.0
 """How often head office's jobs are looked at: that costs nothing while none is due."""
@@ -57,7 +61,10 @@ def till(settings: TillSettings) -> Parts:
     """A till's: its jobs are short, and run before a round."""
     world = real_world()
     agent = TillWithJobs(TillAgent(settings, world, gate=TillGate(settings.node, world)), settings, world)
-    return Parts(settings.node, (Lane(agent, _rhythm(settings)),), TillLease(settings), world, settings)
+    lanes = [Lane(agent, _rhythm(settings))]
+    if settings.backup.every_hours is not None:
+        lanes.append(Lane(Backups(settings, world), Rhythm(BACKUP_SECONDS, BACKUP_SECONDS)))
+    return Parts(settings.node, tuple(lanes), TillLease(settings), world, settings)
 
 
 def _rhythm(settings: Common) -> Rhythm:

@@ -72,7 +72,7 @@ class Service:
         self._backoff = pace.Backoff(rhythm.poll_seconds)
         self._pace = pace.Pace(rhythm.poll_seconds, rhythm.idle_seconds)
         self._said = ""
-        self._begun = is_beside
+        self._begun = self._is_beside = is_beside
         self._busy_since = inf
         self.stopping = stopping or threading.Event()
         self.fault: BaseException | None = None
@@ -88,7 +88,8 @@ class Service:
         try:
             self._lease.hold()
             report = self._agent.round()
-            self._lease.note()
+            if not self._is_beside:  # what is told is when the service last did what it is for
+                self._lease.note()
         except Exception as e:
             return self._failed(e)
         else:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,8 +44,16 @@ class Copy:
     unsent: int
 
 
-def backup(settings: TillSettings, world: World, directory: Path, *, keep: int, same_device: bool = False) -> Copy:
-    """Makes a backup and removes those beyond `keep`.
+def backup(
+    settings: TillSettings,
+    world: World,
+    directory: Path,
+    *,
+    keep: int,
+    same_device: bool = False,
+    is_stopped: Callable[[], bool] = lambda: False,
+) -> Copy:
+    """Makes a backup and removes those beyond `keep`. Where `is_stopped` says so it is given up: Busy TS-897.
 
     Raises UsageError TS-887 for the disk that the file itself is on, TS-888 where the directory is not there,
     TillsyncError TS-889 where the copy is not whole: the earlier backups stay then.
@@ -58,8 +66,10 @@ def backup(settings: TillSettings, world: World, directory: Path, *, keep: int, 
             at = world.now().astimezone(UTC)
             final = directory / f"{node}-{at.strftime(STAMP)}.db"
             partial = directory / f".{final.name}.part"
+            for left in directory.glob(f".{node}-*.db.part"):
+                left.unlink()  # of a process that was killed
             try:
-                copy(db, partial)
+                copy(db, partial, is_stopped)
                 checked = look_into(partial)
                 world.crash("backup.checked")
                 _settle(partial, final)
@@ -86,7 +96,7 @@ def check_place(file: Path, directory: Path, *, same_device: bool) -> None:
         )
 
 
-def copy(db: apsw.Connection, to: Path) -> None:
+def copy(db: apsw.Connection, to: Path, is_stopped: Callable[[], bool] = lambda: False) -> None:
     """The whole file as it is at one moment, as one file. The application goes on writing meanwhile.
 
     With a WAL a reader is in nobody's way. Without one he is, so the copy is first made beside the till's file, on a
@@ -96,12 +106,13 @@ def copy(db: apsw.Connection, to: Path) -> None:
     if str(db.pragma("journal_mode")).lower() == "wal":
         with _target(to) as target, _moment(db), target.backup("main", db, "main") as work:
             while not work.done:
+                _go_on(is_stopped)
                 work.step(STEP_PAGES)
         return
     beside = file.with_name(f".{file.name}.copying")
     try:
         with _target(beside) as target:
-            _in_steps(target, db)
+            _in_steps(target, db, is_stopped)
         to.unlink(missing_ok=True)
         shutil.copyfile(beside, to)
         to.chmod(PRIVATE)
@@ -109,10 +120,16 @@ def copy(db: apsw.Connection, to: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _in_steps(target: apsw.Connection, source: apsw.Connection) -> None:
+def _go_on(is_stopped: Callable[[], bool]) -> None:
+    if is_stopped():
+        raise Busy("TS-897", "the backup was given up", hint="it is made when the service runs again")
+
+
+def _in_steps(target: apsw.Connection, source: apsw.Connection, is_stopped: Callable[[], bool]) -> None:
     with target.backup("main", source, "main") as work:
         restarts, left = 0, None
         while not work.done:
+            _go_on(is_stopped)
             with _moment(source):
                 work.step(STEP_PAGES if restarts <= RESTARTS_MAX else -1)
             restarts += left is not None and work.remaining > left

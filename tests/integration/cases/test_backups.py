@@ -10,7 +10,9 @@ import apsw
 import pytest
 
 from orchestrator.core.world import World
-from orchestrator.errors import PersonMustDecide, TillsyncError
+from orchestrator.errors import Busy, PersonMustDecide, TillsyncError, UsageError
+from orchestrator.service.backups import Backups
+from orchestrator.settings_parts import BackupSettings
 from orchestrator.till import backup, putback
 from tests.integration.cases.shop import Died, Shop, Till, dying_at
 
@@ -143,14 +145,45 @@ def test_a_damaged_file_is_replaced_by_the_newest_backup_that_is_whole(
 def test_a_backup_that_dies_half_way_leaves_the_earlier_ones(shop: Shop, world: World, tmp_path: Path) -> None:
     one = shop.till("T1", "B1")
     first = backup.backup(one.settings, world, tmp_path, keep=1, same_device=True)
+    (tmp_path / ".T1-20260101T000000Z.db.part").write_bytes(b"of a process that was killed")
     with pytest.raises(Died):
         backup.backup(one.settings, dying_at(later(world, 5), "backup.checked"), tmp_path, keep=1, same_device=True)
     assert backup.listed(tmp_path, "T1") == [first.path]
+    assert not list(tmp_path.glob(".T1*.part"))
     other = one.settings.model_copy(update={"node": "T2"})
     with pytest.raises(PersonMustDecide, match="TS-891"):
         putback.foreseen(other, world, first.path, None)
     with pytest.raises(TillsyncError, match="TS-890"):
         putback.foreseen(other, world, None, tmp_path)
+
+
+def test_the_service_makes_one_when_the_newest_is_old(shop: Shop, world: World, tmp_path: Path) -> None:
+    one = shop.till("T1", "B1")
+    hours = 0.0
+    at = World(
+        lambda: world.now() + timedelta(hours=hours), lambda: hours * 3600, world.random63, world.sleep, world.crash
+    )
+    medium = tmp_path / "stick"
+    own = BackupSettings(directory=medium, every_hours=2, same_device=True, keep=2)
+    settings = one.settings.model_copy(update={"backup": own})
+    backups = Backups(settings, at)
+    with pytest.raises(UsageError, match="TS-888"):
+        backups.round()
+    medium.mkdir()
+    made = []
+    for _ in range(13):
+        made.append(backups.round().moved)
+        hours += 0.5
+    assert made == [1, 0, 0, 0] * 3 + [1], "no more than are asked for, and none left out"
+    assert len(backup.listed(medium, "T1")) == 2
+    hours += 1
+    assert Backups(settings, at).round().moved == 0, "a restart makes none too many"
+    hours += 1
+    late = Backups(settings, at)
+    late.interrupt()
+    with pytest.raises(Busy, match="TS-897"):
+        late.round()
+    assert len(list(medium.iterdir())) == 2
 
 
 def damage(file: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.cli.conftest import Command
 from tests.integration.cli.place import Place
+from tests.integration.cli.test_service import running, stopped, until
 
 TILL = ("-c", "T1/till.toml")
 
@@ -59,3 +60,16 @@ def test_another_disk_needs_no_word(place: Place, command: Command) -> None:
     with tempfile.TemporaryDirectory(dir=other) as medium:
         assert command("backup", "--to", medium, *TILL).code == 0
         assert len(list(Path(medium).iterdir())) == 1
+
+
+def test_the_service_makes_backups_beside_its_rounds(place: Place, command: Command) -> None:
+    place.install("T1")
+    medium = place.directory / "medium"
+    medium.mkdir()
+    toml = place.directory / "T1" / "till.toml"
+    own = f'\n[backup]\ndirectory = "{medium.as_posix()}"\nsame_device = true\nevery_hours = 24\n'
+    toml.write_text(toml.read_text() + own)
+    with running(place, "run", "till", *TILL) as service:
+        until(lambda: len(list(medium.glob("T1-*.db"))) == 1)
+        assert any(line.get("event") == "backup made" for line in stopped(service))
+    assert len(list(medium.iterdir())) == 1

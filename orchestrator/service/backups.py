@@ -1,0 +1,76 @@
+"""A till's backups under its service: one where the newest is older than the settings say, beside the rounds."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from math import inf
+from pathlib import Path
+
+from orchestrator.core.world import World
+from orchestrator.log import logger
+from orchestrator.settings import TillSettings
+from orchestrator.till import backup, database, state
+
+LOOK_SECONDS = 60.0
+"""How often the newest backup's age is looked at."""
+
+log = logger("backup")
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a look did: 1 where a backup was made."""
+
+    moved: int = 0
+
+
+@dataclass
+class Backups:
+    """Rounds beside those of the till's agent. When the newest was made is in the till's file, so that a restart
+    neither makes one too many nor forgets one; one that fails is tried again, with growing pauses."""
+
+    settings: TillSettings
+    world: World
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _looked_at: float = -inf
+
+    def round(self) -> Made:
+        own = self.settings.backup
+        assert own.directory is not None
+        assert own.every_hours is not None
+        if self.world.monotonic() - self._looked_at < LOOK_SECONDS:
+            return Made()
+        if not self._is_due(own.every_hours):
+            self._looked_at = self.world.monotonic()
+            return Made()
+        made = backup.backup(
+            self.settings,
+            self.world,
+            Path(own.directory),
+            keep=own.keep,
+            same_device=own.same_device,
+            is_stopped=self._stopped.is_set,
+        )
+        self._looked_at = self.world.monotonic()
+        log.info("backup made", path=str(made.path), bytes=made.bytes, tick=made.tick)
+        return Made(1)
+
+    def interrupt(self) -> None:
+        """Have a copy that is being made given up; the next service makes it."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Nothing is open between rounds."""
+
+    def _is_due(self, every_hours: float) -> bool:
+        till = self.settings.till
+        db = database.connect(till.database, busy_ms=till.busy_timeout_ms)
+        try:
+            with database.explained(db.filename):
+                state.load(db)
+                last = backup.last_at(db)
+        finally:
+            db.close()
+        return last is None or self.world.now() - datetime.fromisoformat(last) >= timedelta(hours=every_hours)
