@@ -28,6 +28,12 @@ def demo(
         ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave databases, files and logs for a look.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", help="Where the comparison's page goes; the temporary directory if not given.", dir_okay=False
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Replays a real month of a retail chain through central, relay and tills, and proves the outcome.
@@ -46,7 +52,7 @@ def demo(
     """
     # A service manager's stop cleans up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    options = Options(tills, stores, days, day_seconds, kill, directory, keep)
+    options = Options(tills, stores, days, day_seconds, kill, directory, keep, html)
     result = run_demo(options, Console(stderr=True))
     if json:
         typer.echo(jsons.dumps(result.as_json(), indent=2))

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,8 +109,11 @@ def guard(directory: Path) -> subprocess.Popen[bytes] | None:
     )
 
 
-def command(arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    """Runs one `tillsync` command to its end and returns what it printed. Raises TS-711 if it fails."""
+def command(
+    arguments: Sequence[str], environment: Mapping[str, str] | None = None, *, codes: Collection[int] = (0,)
+) -> str:
+    """Runs one `tillsync` command to its end and returns what it printed. Raises TS-711 if it ends with another exit
+    code than these."""
     shown = f"`tillsync {' '.join(map(mask, arguments))}`"
     try:
         ended = subprocess.run(
@@ -125,7 +128,7 @@ def command(arguments: Sequence[str], environment: Mapping[str, str] | None = No
         )
     except subprocess.TimeoutExpired:
         raise TillsyncError("TS-711", f"{shown} did not end within {COMMAND_SECONDS_MAX} s") from None
-    if ended.returncode:
+    if ended.returncode not in codes:
         said = (ended.stderr or ended.stdout).strip().splitlines()[-LOG_LINES_SHOWN:]
         raise TillsyncError("TS-711", f"{shown} ended with exit code {ended.returncode}: {' / '.join(said)}")
     return ended.stdout

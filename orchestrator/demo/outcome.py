@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator import assets
+from orchestrator.core.reconciliation import Report
 from orchestrator.demo.proofs import HELD, Branch, Proof
+from orchestrator.report import reconcile
 
 STATES = ("draft", "sent", "confirmed", "shipped", "received")
 
@@ -39,7 +41,7 @@ class TillOutcome:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """A demo's end; `directory` is None unless it was kept."""
+    """A demo's end; `directory` is None unless it was kept. `page`: the comparison's report, to be looked at."""
 
     days: int
     seconds: float
@@ -47,6 +49,8 @@ class DemoResult:
     proofs: tuple[Proof, ...]
     central_kills: int
     directory: Path | None = None
+    report: Report | None = None
+    page: Path | None = None
 
     @property
     def ok(self) -> bool:
@@ -63,6 +67,7 @@ class DemoResult:
             "tills": [asdict(till) for till in self.tills],
             "proofs": [{"holds": proof.holds, **asdict(proof)} for proof in self.proofs],
             "directory": str(self.directory) if self.directory else None,
+            "page": str(self.page) if self.page else None,
         }
 
 
@@ -104,6 +109,10 @@ def show(result: DemoResult, console: Console) -> None:
     waited = max(till.waited_ms for till in result.tills)
     console.print(f"{result.days} days, {kills} agents killed, {result.seconds:.1f} s", highlight=False)
     console.print(f"a till's application waited {waited} ms for a lock at most", highlight=False)
+    if result.report:
+        reconcile.show(result.report)
+    if result.page:
+        console.print(f"the report as a page: {result.page}", markup=False, highlight=False, soft_wrap=True)
     if result.directory:
         console.print(f"kept in {result.directory}", markup=False, highlight=False, soft_wrap=True)
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from orchestrator.demo import chain, month, outcome, proofs, site
+from orchestrator.demo import chain, month, outcome, proofs, reconciled, site
 from orchestrator.demo import replay as replays
 from orchestrator.demo.agents import guard
 from orchestrator.demo.binaries import open_place
@@ -35,7 +35,8 @@ class Say(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The size of a demo. days: None is all of them. kills: kill -9 of every agent so many times."""
+    """The size of a demo. days: None is all of them. kills: kill -9 of every agent so many times. html: where the
+    page of the comparison goes, None: the temporary directory, or the demo's own where that is kept."""
 
     tills: int = 5
     stores: int = 2
@@ -44,6 +45,7 @@ class Options:
     kills: int = 0
     directory: Path | None = None
     keep: bool = False
+    html: Path | None = None
 
 
 def run_demo(options: Options, console: Console) -> DemoResult:
@@ -69,8 +71,12 @@ def run_demo(options: Options, console: Console) -> DemoResult:
         waits = replays.replay(place, plan, lambda day: say(str(the_month.days[day].date), day + 1))
         say("until nothing is on its way")
         site.settle(place)
+        say("comparing both ends")
+        report, page = site.compare(place)
+        site.stop(place)
         say("proving")
         found = [
+            reconciled.proof(report),
             *proofs.prove(place.central_dsn, place.branches),
             proofs.prove_replayed(the_chain, days, place.branches),
         ]
@@ -85,6 +91,8 @@ def run_demo(options: Options, console: Console) -> DemoResult:
             proofs=tuple(found),
             central_kills=place.agents[site.CENTRAL].kills,
             directory=directory if options.keep else None,
+            report=report,
+            page=page if options.keep and options.html is None else reconciled.lay_down(page, options.html),
         )
 
 

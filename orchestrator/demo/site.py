@@ -16,6 +16,8 @@ import psycopg
 from psycopg import sql
 
 from orchestrator import assets
+from orchestrator.core import reconciliation
+from orchestrator.core.reconciliation import Report
 from orchestrator.demo import office, pos
 from orchestrator.demo.agents import Agent, command
 from orchestrator.demo.chain import Chain, Till
@@ -29,6 +31,7 @@ CENTRAL = "central"
 POLL_MS = 100
 AT_ONCE = 2  # commands run side by side
 WAIT_SECONDS_MAX = 240
+DIFFERS, UNREACHABLE = 3, 4  # exit codes of a comparison that was made
 WAIT_STEP_SECONDS = 0.3
 
 
@@ -128,7 +131,7 @@ def first_load(site: Site) -> None:
 
 
 def settle(site: Site) -> None:
-    """Waits until nothing is on its way, as `tillsync status` tells it twice in a row; then stops the agents."""
+    """Waits until nothing is on its way, as `tillsync status` tells it twice in a row."""
     for agent in site.agents.values():
         agent.start()
     ticks: list[int | None] = [None]
@@ -140,6 +143,27 @@ def settle(site: Site) -> None:
         return on_the_way(status) or moving
 
     _wait(site, missing)
+
+
+def compare(site: Site) -> tuple[Report, Path]:
+    """The report of `tillsync reconcile`, with the agents at work, and its page."""
+    page = site.directory / "reconciliation.html"
+    arguments = [
+        "reconcile",
+        "-c",
+        str(site.settings),
+        "--html",
+        str(page),
+        "--timeout",
+        str(WAIT_SECONDS_MAX),
+        "--json",
+    ]
+    said = command(arguments, codes=(0, DIFFERS, UNREACHABLE))
+    return reconciliation.decode(said), page
+
+
+def stop(site: Site) -> None:
+    """Ends the agents in order."""
     for agent in site.agents.values():
         agent.stop()
 

@@ -38,9 +38,13 @@ def demo(*arguments: str, code: int = 0, server: str | None = None) -> dict[str,
 
 @pytest.mark.xdist_group("demo")
 def test_a_small_demo_holds_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    place = tmp_path / "chain"
-    outcome = demo("--tills", "2", "--stores", "2", "--days", "4", "--day-seconds", "0.5", "--dir", str(place))
+    place, page = tmp_path / "chain", tmp_path / "report.html"
+    size = ("--tills", "2", "--stores", "2", "--days", "4", "--day-seconds", "0.5")
+    outcome = demo(*size, "--dir", str(place), "--html", str(page))
     assert outcome["ok"]
+    assert outcome["proofs"][0]["name"] == "reconciliation"
+    assert outcome["page"] == str(page)
+    assert "Everything agrees at 2 tills" in page.read_text(encoding="utf-8")
     assert all(proof["holds"] and proof["checked"] > 0 for proof in outcome["proofs"])
     assert [till["closures"] for till in outcome["tills"]] == [4, 4]
     assert all(till["down"] > 1_000 and till["up"] > 100 for till in outcome["tills"])
