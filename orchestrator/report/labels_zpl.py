@@ -14,7 +14,8 @@ LETTER_WIDTH = 0.55
 """A mean letter of the printer's scalable font 0, by its height; what does not fit by that is cut."""
 
 ESCAPED = {"_": "_5F", "^": "_5E", "~": "_7E"}
-IN_CODE128 = {">": ">0", "^": "><", "~": ">="}
+NOT_IN_CODE128 = frozenset(">^~")
+"""Signs that begin something else within the field of a barcode; printers do not agree on how to write them."""
 
 
 def zpl_of(labels: Sequence[Label], sheet: Sheet, *, dpi: int = 203) -> bytes:
@@ -52,6 +53,8 @@ def _barcode(code: str, x: int, y: int, inner: int, tall: int, dots: float) -> s
     if found is None or tall < dots * TALL_MIN_MM:
         return None
     kind, content = found
+    if kind == "code128" and NOT_IN_CODE128 & set(content):
+        return None
     is_number = kind == "code128" and content.isdigit() and len(content) % 2 == 0
     letters = len(content) // 2 if is_number else len(content)
     modules = {"ean13": 113, "ean8": 81}.get(kind, 11 * letters + 55)
@@ -62,7 +65,7 @@ def _barcode(code: str, x: int, y: int, inner: int, tall: int, dots: float) -> s
     if is_number:
         return f"{at}^BCN,{tall},Y,N,N,N^FD>;{content}^FS"
     if kind == "code128":
-        return f"{at}^BCN,{tall},Y,N,N,N^FH_^FD>:{escaped(''.join(IN_CODE128.get(c, c) for c in content))}^FS"
+        return f"{at}^BCN,{tall},Y,N,N,N^FH_^FD>:{escaped(content)}^FS"
     command = "^BEN" if kind == "ean13" else "^B8N"
     return f"{at}{command},{tall},Y,N^FD{content[:-1]}^FS"  # the printer adds the check digit
 

@@ -86,7 +86,7 @@ def _branch(
 ) -> dict[str, Any]:
     body = report.get("body") or {}
     tick, at = body.get("tick"), report.get("at")
-    labels = body.get("labels") or {}
+    labels = said if isinstance(said := body.get("labels"), dict) else {}
     return {
         **branch,
         "tick": tick,
@@ -104,7 +104,7 @@ def _branch(
         "disk_free_bytes": body.get("disk_free_bytes"),
         "certificate_days": _days(_instant(body.get("certificate_ends_at")), now),
         "backup_at": _instant(body.get("backup_at")),
-        "labels_late": labels.get("late"),
+        "labels_late": late if isinstance(late := labels.get("late"), int) else None,
         "labels_since": _instant(labels.get("since")),
         "errors": body.get("errors", []),
         "lacks": body.get("lacks", []),

@@ -20,7 +20,7 @@ from orchestrator.report import closures, status, troubles
 from orchestrator.report.troubles import Trouble
 from orchestrator.service import lease
 from orchestrator.settings import CentralSettings, TillSettings
-from orchestrator.till import database, noticed, state
+from orchestrator.till import backup, database, noticed, state
 
 
 def of_central(settings: CentralSettings, world: World) -> dict[str, Any]:
@@ -102,6 +102,7 @@ def of_till(settings: TillSettings) -> dict[str, Any]:
                 **status.of_till(db),
                 "notices": sum(kind["due"] for kind in due.values()),
                 "notice_kinds": due,
+                "backup_at": backup.last_at(db),
                 "running": lease.till_is_held(file),
                 "last_round_at": lease.last_round_at(file),
             }

@@ -71,6 +71,7 @@ def test_a_chain_that_is_well_has_no_troubles() -> None:
         ({"certificate_days": 20.9}, "certificate"),
         ({"disk_free_bytes": 499 * 10**6}, "disk"),
         ({"backup_at": NOW - timedelta(days=7, minutes=1)}, "backup"),
+        ({"labels_late": 3, "labels_since": NOW - timedelta(hours=24, minutes=1)}, "labels"),
     ],
 )
 def test_a_branch_in_trouble(branch: dict[str, Any], cause: str) -> None:
@@ -91,6 +92,9 @@ def test_a_branch_in_trouble(branch: dict[str, Any], cause: str) -> None:
         {"certificate_days": None},
         {"disk_free_bytes": None},
         {"backup_at": NOW - timedelta(days=6)},
+        {"labels_late": 3, "labels_since": NOW - timedelta(hours=23)},
+        {"labels_late": 0, "labels_since": NOW - timedelta(days=9)},
+        {"labels_late": None, "labels_since": None},
     ],
 )
 def test_up_to_the_limit_all_is_well(branch: dict[str, Any]) -> None:

@@ -104,6 +104,9 @@ def test_labels_are_printed_scanned_and_told_head_office(till: Place, command: C
     till.on_central("UPDATE item SET price = 1.80 WHERE id = 1")
     sync(till)
     assert command("status", "--json").json["branches"][0]["labels_late"] == 0, "it is valid in a far year only"
+    for strange in ('"x"', '{"late": [], "since": 5}', "null"):
+        till.on_relay(f"""UPDATE relay.report SET body = jsonb_set(body, '{{labels}}', '{strange}')""")
+        assert command("status", "--json").json["branches"][0]["labels_late"] is None
     command("labels", "--format", "zpl", "--sheet", "a4-3x8", *TILL).said(2, "TS-885", "roll")
     command("labels", "--format", "pdf", "--sheet", "a5", *TILL).said(2, "TS-884", "a4-3x8")
     command("labels", "--format", "csv", "--delimiter", "ab", *TILL).said(2, "TS-700")
