@@ -32,6 +32,9 @@ _ALIVE = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
+_MISSED = "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 -c tcp_user_timeout=60000"
+"""The same at the server's end: a machine that lost its power holds its lease and its locks for a minute, not for the
+two hours that an operating system waits."""
 
 
 def connect(dsn: str, application: str, *, autocommit: bool = True) -> psycopg.Connection:
@@ -43,14 +46,12 @@ def connect(dsn: str, application: str, *, autocommit: bool = True) -> psycopg.C
     return connect_as(psycopg.Connection, dsn, application, autocommit=autocommit)
 
 
-def connect_as(
-    kind: type[Kind], dsn: str, application: str, *, autocommit: bool = True, options: str = SESSION
-) -> Kind:
-    """As `connect`, as another kind of connection or with other options than those that make text canonical."""
+def connect_as(kind: type[Kind], dsn: str, application: str, *, autocommit: bool = True, bare: bool = False) -> Kind:
+    """As `connect`, as another kind of connection; `bare`: with no options at all, for who refuses any."""
     given = _parsed(dsn)
     ours = {"connect_timeout": str(CONNECT_SECONDS), "application_name": application, "client_encoding": "UTF8"}
     given = {**ours, **_ALIVE, **given}
-    given["options"] = f"{given.get('options') or ''} {options}".strip() or None
+    given["options"] = None if bare else f"{_MISSED} {given.get('options') or ''} {SESSION}"
     with translated(place_of(dsn)):
         return kind.connect(
             make_conninfo("", **{k: v for k, v in given.items() if v is not None}),

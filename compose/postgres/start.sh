@@ -12,4 +12,4 @@ if [ ! -s "$data/PG_VERSION" ]; then
     "$programs/createdb" "$POSTGRES_DB"
     "$programs/pg_ctl" -D "$data" -m fast -w -s stop
 fi
-exec "$programs/postgres" -D "$data" -c listen_addresses='*' "$@"
+exec "$programs/postgres" -D "$data" -c listen_addresses='*' -c client_connection_check_interval=10s "$@"

@@ -34,14 +34,13 @@ HEAD_OFFICE = Path("/etc/tillsync")
 TILL_FILES = Path("/var/lib/tillsync")
 SETTINGS = HEAD_OFFICE / "tillsync.toml"
 DONE = HEAD_OFFICE / "set-up"
-ERP = "the ERP's password in the lab"
-CENTRAL = "head office's password in the lab"
-POOLER = "a pooler of the lab"
+CENTRAL = "head-office-of-the-lab"
+POOLER = "pooler-of-the-lab"
 WAIT_SECONDS = 1.0
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`setup`, `office`, `pos NODE FILE`, `prove`."""
+    """`setup`, `office`, `pos NODE`, `prove`."""
     roles: dict[str, Callable[..., None]] = {"setup": set_up, "office": work, "pos": sell, "prove": prove}
     role, *rest = arguments
     roles[role](*rest)
@@ -86,6 +85,7 @@ def _settings(central: str) -> None:
 
 def _register(till: chain.Till) -> None:
     place = TILL_FILES / till.node
+    place.mkdir(exist_ok=True)
     if not (place / "pos.db").exists():
         pos.create_file(place / "pos.db", till)
     if not (place / "till.toml").exists():
@@ -105,13 +105,14 @@ def work() -> None:
     _rest("head office")
 
 
-def sell(node: str, file: str) -> None:
+def sell(node: str) -> None:
     """A till's days: it opens when it has got its items, and begins with the day after its last closure."""
     the_chain, (days, seconds) = lab_chain(), _days()
     (till,) = (till for till in the_chain.tills if till.node == node)
-    while not pos.has_items(Path(file)):
+    file = TILL_FILES / node / "pos.db"
+    while not pos.has_items(file):
         time.sleep(WAIT_SECONDS)
-    application = pos.Pos(till, pos.connect(Path(file)))
+    application = pos.Pos(till, pos.connect(file))
     with closing(application):
         (begun,) = next(iter(application.connection.execute("SELECT count(*) FROM closure")))
         for day in range(begun, days):

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator.errors import Unreachable
 from orchestrator.postgres import connect_as
@@ -79,8 +79,7 @@ def open_link(dsn: str, application: str) -> psycopg.Connection:
     given = conninfo_to_dict(dsn)
     made = _with_options(dsn, application)
     if made is None:
-        bare = make_conninfo("", **{k: v for k, v in given.items() if k != "options"})
-        made = connect_as(PatientConnection, bare, application, options="")
+        made = connect_as(PatientConnection, dsn, application, bare=True)
     asked = _STATEMENT_TIMEOUT.findall(str(given.get("options") or ""))
     if asked and int(asked[-1]):
         made.silence_seconds = int(asked[-1]) / 1000
