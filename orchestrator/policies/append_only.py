@@ -7,7 +7,7 @@
 | row made    | same key, other content     | head office's row stands, the till's is kept in the conflict     |
 | row changed | unchanged, changed or gone  | refused; the till's new row is kept in the conflict              |
 | row deleted | whatever                    | head office keeps its row: a till tidies up after itself; not a conflict |
-| row made, deleted, then sent | nothing    | taken: it was sold, and whether the network was there makes no difference |
+| row made and deleted, then sent | nothing | taken: it was sold, whenever the network was there               |
 
 The default of tables in channels that only go up. A correction is a row of its own, with a key of its own.
 """
