@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 KILLED = 137  # what a shell reports for a process that was ended by SIGKILL
 
@@ -33,15 +34,22 @@ class World:
 def real_world() -> World:
     """The machine's own clock and randomness; dies at the point that `TILLSYNC_CRASH_AT` names.
 
-    `TILLSYNC_CRASH_SKIP=k` lets the point pass k times first.
+    `TILLSYNC_CRASH_SKIP=k` lets the point pass k times first. `TILLSYNC_CLOCK` names a file with the time in it, by
+    which a test has a month go by; waiting takes its own time.
     """
     return World(
-        now=lambda: datetime.now(UTC),
+        now=_clock(os.environ.get("TILLSYNC_CLOCK", "")),
         monotonic=time.monotonic,
         random63=lambda: secrets.randbelow(2**63 - 1) + 1,
         sleep=time.sleep,
         crash=_crasher(os.environ.get("TILLSYNC_CRASH_AT", ""), int(os.environ.get("TILLSYNC_CRASH_SKIP", "0"))),
     )
+
+
+def _clock(file: str) -> Callable[[], datetime]:
+    if not file:
+        return lambda: datetime.now(UTC)
+    return lambda: datetime.fromisoformat(Path(file).read_text(encoding="utf-8"))
 
 
 def _crasher(wanted: str, skip: int) -> Callable[[str], None]:
