@@ -99,10 +99,19 @@ def listed(conn: psycopg.Connection, node: str | None = None, *, every: bool = F
         return cursor.execute(assets.query("central/merge.parked_list"), {"node": node, "all": every}).fetchall()
 
 
-def drop(conn: psycopg.Connection, ids: Sequence[int]) -> list[int]:
-    """Give changes up: they are kept as a record and not tried again. Returns the ids that were open."""
-    rows = conn.execute(assets.query("central/merge.parked_drop"), {"ids": list(ids)}).fetchall()
-    return [i for (i,) in rows]
+def drop(conn: psycopg.Connection, plan: Plan, ids: Sequence[int]) -> list[int]:
+    """Give changes up, with their documents: they are kept as a record and not tried again, and their nodes are told
+    what central has. Returns the ids that were open."""
+    with conn.transaction():
+        rows = conn.execute(assets.query("central/merge.parked_drop"), {"ids": list(ids)}).fetchall()
+        facts = facts_of.read(conn, plan, {}) if rows else None
+        for _, node, tab, key in rows:
+            described = plan.find(tab)
+            if facts is not None and described is not None and described[0].direction == "both":
+                table = described[1]
+                shape = Shape(tab, table.column_names, tuple(c.name for c in table.till_key))
+                _ask_echo(conn, units.make(*described, shape, facts, node, {}), node, key)
+    return sorted(number for number, *_ in rows)
 
 
 def retry(

@@ -169,6 +169,10 @@ class Publisher:
         self._move(tick, base, live, lanes.going, again)
         for node, news in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
             tick.spool.add((node, "echo"), _news(list(news)))
+        for row in self._rows(assets.query("central.lost_news"), {"since": base.since}):
+            tick.spool.add(
+                (row["node"], "echo"), wire.pack(msgspec.json.encode({"t": "", "c": [], "lost": row["lost"]}))
+            )
         tick.acks = self._acks(base)
         tick.served = tuple(head.wants)
         if self._comparisons is not None:

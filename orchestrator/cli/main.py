@@ -23,6 +23,8 @@ COMMANDS = {
     "reload": "reload",
     "reconcile": "reconcile",
     "repair": "repair",
+    "conflicts": "conflicts",
+    "parked": "parked",
     "explain": "explain",
     "sync": "sync",
     "run": "run",

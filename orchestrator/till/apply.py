@@ -12,7 +12,7 @@ import apsw
 from orchestrator.core import protocol
 from orchestrator.core.world import World
 from orchestrator.relay.messages import TickHead
-from orchestrator.till import adopting, asked, extras, held, known, notices, orphans, state, waiting
+from orchestrator.till import adopting, asked, extras, held, known, lost, notices, orphans, state, waiting
 from orchestrator.till.changelog import has, settled
 from orchestrator.till.database import make_temp, rows
 from orchestrator.till.known import Memory
@@ -77,6 +77,7 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
                     run.look_again()
                 _apply_tick(run, targets, tick)
                 asked.note(db, tick.news, tick.head)
+                lost.take(db, targets, tick.news, tick.head.n, run.at)
                 world.crash("apply.tick")
             _try_again(run, targets, ticks[0].head.n, ticks[-1].head.n)
         for name, keys in run.remembered.items():

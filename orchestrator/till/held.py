@@ -6,7 +6,7 @@ are purged. A held key is passed over like one with own changes that central has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -15,10 +15,13 @@ import msgspec
 from orchestrator.till import shapes
 from orchestrator.till.database import rows
 from orchestrator.till.parts import News
+from orchestrator.till.target import fill
 
 
 def take(db: apsw.Connection, news: Sequence[News], tick: int, at: str) -> bool:
-    """Brings the list up to date with what a tick says. Returns whether it said anything."""
+    """Brings the list up to date with what a tick says, and tells the operator how many rows wait now. Returns whether
+    it said anything."""
+    before = _counts(db) if any(one.held or one.free for one in news) else {}
     for one in news:
         for seq, nonce in one.free:
             db.execute("DELETE FROM tillsync_held WHERE seq = ? AND nonce = ?", (seq, nonce))
@@ -27,6 +30,8 @@ def take(db: apsw.Connection, news: Sequence[News], tick: int, at: str) -> bool:
             if found is not None:
                 sql = "INSERT OR REPLACE INTO tillsync_held VALUES (?, ?, ?, ?, ?, ?, ?)"
                 db.execute(sql, (seq, nonce, *found, reason, tick, at))
+    if any(one.held or one.free for one in news):
+        _tell(db, before, tick, at)
     return bool(news)
 
 
@@ -41,6 +46,21 @@ def keys(db: apsw.Connection) -> dict[str, list[dict[str, Any]]]:
     for central, key in rows(db, "SELECT central, key FROM tillsync_held"):
         found.setdefault(central, []).append(msgspec.msgpack.decode(key))
     return found
+
+
+def _counts(db: apsw.Connection) -> dict[str, int]:
+    return dict(rows(db, "SELECT central, count(DISTINCT key) FROM tillsync_held GROUP BY central"))
+
+
+def _tell(db: apsw.Connection, before: Mapping[str, int], tick: int, at: str) -> None:
+    """One notice for a table: how many of its rows wait at head office. None is due any more when they are through."""
+    after = _counts(db)
+    for central in sorted(before.keys() | after.keys()):
+        was, now = before.get(central), after.get(central)
+        if was != now:
+            db.execute(
+                fill("tell"), ("parked", central, central.partition(".")[2], "[]", "waiting", was, now, tick, at)
+            )
 
 
 def _key(db: apsw.Connection, seq: int, nonce: int) -> tuple[str, bytes] | None:

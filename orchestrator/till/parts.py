@@ -35,13 +35,15 @@ class _Head(msgspec.Struct):
 
 class News(msgspec.Struct, frozen=True):
     """What an echo part says of changes of this till's, by their positions: parked at central, or done with; of its
-    streams: moved from one to another; and what it asks: to compare, to send rows again."""
+    streams: moved from one to another; and what it asks: to compare, to send rows again. lost: changes of this till's
+    that did not stand: table, key, column, what the till wrote, what stands."""
 
     held: tuple[tuple[int, int, str], ...] = ()
     free: tuple[tuple[int, int], ...] = ()
     moved: tuple[tuple[int, int], ...] = ()
     compare: Ask | None = None
     again: Again | None = None
+    lost: tuple[tuple[str, dict[str, str], str, str | None, str | None], ...] = ()
 
 
 class _Puts(msgspec.Struct):

@@ -266,6 +266,16 @@ SELECT p.node, p.seq, p.nonce, p.state = 'parked' AS held, p.reason
         AND (%(all)s OR p.node IN (SELECT u.node FROM tillsync.subscription u WHERE u.stream = ANY (%(streams)s::int[]))))
  ORDER BY p.node, p.id
 
+-- name: lost_news
+-- changes that did not stand, as their branches are told: a hundred of each, the others are in the record
+SELECT l.node, jsonb_agg(jsonb_build_array(l.tab, l.key, l.name, left(l.wrote, 200), left(l.stands, 200)) ORDER BY l.place) AS lost
+  FROM (SELECT c.node, c.tab, c.key, k.name, c.theirs ->> k.name AS wrote, c.outcome ->> k.name AS stands,
+               row_number() OVER (PARTITION BY c.node ORDER BY c.id, k.name) AS place
+          FROM tillsync.conflict c CROSS JOIN unnest(CASE WHEN c.columns = '{}' THEN '{""}' ELSE c.columns END) k (name)
+         WHERE c.xid >= pg_snapshot_xmin(%(since)s::pg_snapshot) AND NOT pg_visible_in_snapshot(c.xid, %(since)s::pg_snapshot)
+           AND c.winner <> 'till' AND (c.outcome ->> k.name) IS DISTINCT FROM (c.theirs ->> k.name)) l
+ WHERE l.place <= 100 GROUP BY l.node ORDER BY l.node
+
 -- name: has_changes
 -- what the tick has of one log: how much, a truncation (no key), a request for an echo; one arm of a statement over all
 SELECT {tab} AS tab, count(*) AS rows, bool_or({key} IS NULL) AS truncated, bool_or(l.origin IS NOT NULL) AS echo

@@ -74,6 +74,10 @@ SELECT ?1, ?2, ?3, json_array($touched_key), ?4, b.$before, held.$column, ?5, ?6
  WHERE b.$before IS NOT held.$column COLLATE BINARY AND (b.was OR held.$first_key IS NOT NULL)
  ORDER BY b.rowid
 
+-- name: tell
+-- A notice that no watched column gives. Parameters: kind, central's table, till's table, key, column, old, new, tick, at.
+INSERT INTO tillsync_notice (kind, central, till, key, "column", old, new, tick, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+
 -- name: orphans
 -- Keys of rows that refer to a parent which is not there.
 SELECT $key FROM $source WHERE $refers AND NOT EXISTS (SELECT 1 FROM main.$parent AS parent WHERE $is_parent) LIMIT $limit

@@ -35,6 +35,9 @@ READS = {
     "reload",
     "service install",
     "service uninstall",
+    "conflicts list",
+    "conflicts show",
+    "parked list",
 }
 WRITES = {
     "service install",
@@ -46,6 +49,10 @@ WRITES = {
     "backup",
     "restore",
     "config apply",
+    "conflicts restore",
+    "conflicts close",
+    "parked retry",
+    "parked drop",
     *(f"branch {verb}" for verb in ("add", "set", "rotate", "rejoin", "retire")),
     "reload",
 }

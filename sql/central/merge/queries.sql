@@ -323,7 +323,11 @@ SELECT id, at, node, tab, key, op, old, new, reason, sqlstate, tries, state FROM
  WHERE (%(node)s::text IS NULL OR node = %(node)s) AND (%(all)s OR state = 'parked') ORDER BY id
 
 -- name: parked_drop
-UPDATE tillsync.parked SET state = 'dropped', xid = pg_current_xact_id() WHERE id = ANY (%(ids)s) AND state = 'parked' RETURNING id
+-- with all that waits of the same rows and documents
+UPDATE tillsync.parked p SET state = 'dropped', xid = pg_current_xact_id()
+  FROM (SELECT DISTINCT node, tab, key, document FROM tillsync.parked WHERE id = ANY (%(ids)s) AND state = 'parked') d
+ WHERE p.state = 'parked' AND p.node = d.node AND (p.document = d.document OR (p.tab = d.tab AND p.key = d.key))
+RETURNING p.id, p.node, p.tab, p.key
 
 -- name: analyze
 ANALYZE {stage}

@@ -70,4 +70,4 @@ DELETE FROM tillsync.parked p WHERE p.id IN (
 
 -- name: conflicts
 DELETE FROM tillsync.conflict c WHERE c.id IN (
-    SELECT x.id FROM tillsync.conflict x WHERE x.at < %(before)s LIMIT %(rows_max)s)
+    SELECT x.id FROM tillsync.conflict x WHERE x.at < %(before)s AND x.state <> 'open' LIMIT %(rows_max)s)

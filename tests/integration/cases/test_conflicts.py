@@ -8,8 +8,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from orchestrator.central import parked
+from orchestrator.central import conflicts, parked
 from orchestrator.core.world import World
+from orchestrator.errors import TillsyncError
 from tests.integration.cases.shop import TILL, Shop
 
 
@@ -45,6 +46,82 @@ def test_b83_edits_of_what_only_goes_down_are_refused_and_put_right(shop: Shop) 
     assert one.sql("SELECT id, price FROM item ORDER BY id") == [(1, 2), (2, 3)]
     assert one.sql("SELECT * FROM price") == [(7, 1, 5)]
     assert shop.sql("SELECT count(*) FROM tillsync.conflict WHERE policy = 'down' AND winner = 'central'") == [(4,)]
+
+
+NOTICES = 'SELECT central, key, "column", old, new FROM tillsync_notice WHERE kind = ? ORDER BY id'
+
+
+def test_b81_whoever_loses_is_told_once_and_all_of_it_is_on_record(shop: Shop) -> None:
+    one = shop.till("T1", "B1")
+    shop.sql("INSERT INTO contact VALUES ('c1', '1', 'Ann', 'a@x', 'Rome')")
+    shop.settle()
+    one.sql("UPDATE contact SET city = 'Oslo', email = 'new@x'")
+    shop.sql("UPDATE contact SET city = 'Bari'")
+    shop.settle()
+    told = [("public.contact", '["c1"]', "city", "Oslo", "Bari")]
+    assert one.sql(NOTICES, "conflict") == told
+    one.restart()
+    shop.restart()
+    shop.settle()
+    assert one.sql(NOTICES, "conflict") == told, "not once for each run"
+    [(number, base, theirs, ours, outcome)] = shop.sql(
+        "SELECT id, base->>'city', theirs->>'city', ours->>'city', outcome->>'city' FROM tillsync.conflict"
+    )
+    assert (base, theirs, ours, outcome) == ("Rome", "Oslo", "Bari", "Bari")
+    rehearsed = conflicts.restore(shop.conn, shop.prepared.plan, number, dry=True)
+    assert (rehearsed.side, rehearsed.image) == ("till", {"city": "Oslo"})
+    assert shop.sql("SELECT city FROM contact") == [("Bari",)]
+    conflicts.restore(shop.conn, shop.prepared.plan, number)
+    shop.settle()
+    assert (
+        shop.sql("SELECT city, email FROM contact") == one.sql("SELECT city, email FROM contact") == [("Oslo", "new@x")]
+    )
+    with pytest.raises(TillsyncError, match="TS-743"):
+        conflicts.restore(shop.conn, shop.prepared.plan, number)
+    assert shop.sql("SELECT state FROM tillsync.conflict") == [("restored",)]
+
+
+def test_a_conflict_about_a_deleted_row_is_restored_whole(shop: Shop) -> None:
+    one = shop.till("T1", "B1")
+    shop.sql("INSERT INTO stock VALUES ('B1', 1, 5), ('B1', 2, 5)")
+    shop.settle()
+    one.sql("UPDATE stock SET qty = 4 WHERE item_id = 1")
+    one.sql("DELETE FROM stock WHERE item_id = 2")
+    shop.sql("DELETE FROM stock WHERE item_id = 1; UPDATE stock SET qty = 9 WHERE item_id = 2")
+    shop.settle()
+    assert shop.sql("SELECT item_id, qty FROM stock") == one.sql("SELECT item_id, qty FROM stock") == [(2, 9)]
+    for (number,) in shop.sql("SELECT id FROM tillsync.conflict ORDER BY id"):
+        conflicts.restore(shop.conn, shop.prepared.plan, number)
+    shop.settle()
+    assert shop.sql("SELECT branch_id, item_id, qty FROM stock") == [("B1", 1, 4)]
+    assert one.sql("SELECT branch_id, item_id, qty FROM stock") == [("B1", 1, 4)]
+
+
+def test_b90_an_impatient_click_makes_three_contacts_and_loses_no_order(
+    database: Callable[..., str], world: World, tmp_path: Path
+) -> None:
+    shop = Shop(database, world, tmp_path, till=TILL.replace("phone TEXT UNIQUE", "phone TEXT"))
+    try:
+        one = shop.till("T1", "B1")
+        for i in (1, 2, 3):
+            one.sql("INSERT INTO contact VALUES (?, '0555', 'Ann', NULL, NULL)", f"c{i}")
+            one.sql("INSERT INTO sales_order VALUES (?, 'B1', ?, 'paid', ?, 10)", f"o{i}", str(i), f"c{i}")
+        shop.settle()
+        assert shop.sql("SELECT id FROM contact") == [("c1",)]
+        assert shop.sql("SELECT id, note FROM sales_order ORDER BY 1") == [("o1", "c1"), ("o2", "c2"), ("o3", "c3")]
+        assert shop.sql("SELECT key->>'id' FROM tillsync.parked ORDER BY id") == [("c2",), ("c3",)]
+        assert one.sql("SELECT count(*) FROM contact") == [(3,)]
+        due = 'SELECT kind, "column", old, new FROM tillsync_notice_due'
+        assert one.sql(due) == [("parked", "waiting", None, 2)], "one notice for the operator"
+        one.sql("DELETE FROM contact WHERE id = 'c3'")
+        ids = [number for (number,) in shop.sql("SELECT id FROM tillsync.parked WHERE key->>'id' = 'c2'")]
+        shop.settle()
+        assert parked.drop(shop.conn, shop.prepared.plan, ids) == ids
+        shop.settle()
+        assert shop.sql("SELECT id FROM contact") == one.sql("SELECT id FROM contact") == [("c1",)]
+        assert one.sql(due) == [], "and none when all is decided"
+    finally:
+        shop.close()
 
 
 PROTECTED = [{"name": "items", "direction": "down", "table": [{"name": "item", "protect": "refuse"}]}]

@@ -262,7 +262,7 @@ def test_a_person_lists_retries_and_drops(office: Office) -> None:
     office.run("INSERT INTO supplier_order (id) VALUES ('o1')")
     assert parked.retry(office.conn, office.plan, ids=[second], force=True) == 0
     assert parked.retry(office.conn, office.plan, ids=[first], force=True) == 1
-    assert parked.drop(office.conn, [first, second]) == [second]
+    assert parked.drop(office.conn, office.plan, [first, second]) == [second]
     assert [row["state"] for row in parked.listed(office.conn, every=True)] == ["released", "dropped"]
     assert parked.listed(office.conn, "T1") == []
 
