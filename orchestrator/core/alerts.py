@@ -113,9 +113,9 @@ def _due(alerts: Iterable[Alert], state: State, now: datetime, hold: timedelta) 
             groups.setdefault(alert.cause, []).append(alert)
     due = []
     for group in groups.values():
-        ripe = [alert for alert in group if now - alert.changed_at >= _hold(alert, state, hold)]
+        ripe = {alert.key for alert in group if now - alert.changed_at >= _hold(alert, state, hold)}
         if ripe:
-            due.append(tuple(alert for alert in group if alert in ripe or not alert.flaps or state == "suspected"))
+            due.append(tuple(alert for alert in group if alert.key in ripe or not alert.flaps or state == "suspected"))
     return tuple(due)
 
 

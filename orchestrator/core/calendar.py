@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
-from orchestrator.settings_watch import CalendarSettings, Span, span
+from orchestrator.settings_watch import BranchHours, CalendarSettings, Span, span
 
 LOOK_BACK = timedelta(days=31)
 """More silence than this is not told apart."""
@@ -23,6 +23,7 @@ class Hours:
     zone: ZoneInfo
     spans: tuple[Span, ...]
     closed: frozenset[str]
+    _days: dict[date, tuple[tuple[datetime, datetime], ...]] = field(default_factory=dict, compare=False)
 
     def is_business_day(self, day: date) -> bool:
         """Whether the shop opens on that day."""
@@ -53,7 +54,12 @@ class Hours:
         local = datetime.combine(day + days * DAY, datetime.min.time(), self.zone)
         return local.replace(hour=rest // 60, minute=rest % 60).astimezone(UTC)
 
-    def _of(self, day: date) -> Iterator[tuple[datetime, datetime]]:
+    def _of(self, day: date) -> tuple[tuple[datetime, datetime], ...]:
+        if day not in self._days:
+            self._days[day] = tuple(self._spans(day))
+        return self._days[day]
+
+    def _spans(self, day: date) -> Iterator[tuple[datetime, datetime]]:
         if not self.is_business_day(day):
             return
         if not self.spans:
@@ -67,8 +73,8 @@ class Calendar:
     """The hours of every branch."""
 
     def __init__(self, settings: CalendarSettings) -> None:
-        self._settings = settings
         self._known: dict[str, Hours] = {}
+        self._patterned: list[tuple[BranchHours, Hours]] = [(e, _with(settings, e)) for e in settings.branch]
         self.everywhere = _hours(settings.timezone, settings.open, settings.closed)
 
     def of(self, node: str) -> Hours:
@@ -78,13 +84,16 @@ class Calendar:
         return self._known[node]
 
     def _find(self, node: str) -> Hours:
-        whole = self._settings
-        for entry in whole.branch:
+        for entry, hours in self._patterned:
             if any(fnmatchcase(node, pattern) for pattern in entry.branches):
-                opens = whole.open if entry.open is None else entry.open
-                closed = whole.closed if entry.closed is None else entry.closed
-                return _hours(entry.timezone or whole.timezone, opens, closed)
+                return hours
         return self.everywhere
+
+
+def _with(whole: CalendarSettings, entry: BranchHours) -> Hours:
+    opens = whole.open if entry.open is None else entry.open
+    closed = whole.closed if entry.closed is None else entry.closed
+    return _hours(entry.timezone or whole.timezone, opens, closed)
 
 
 def _hours(timezone: str, opens: tuple[str, ...], closed: tuple[str, ...]) -> Hours:

@@ -58,10 +58,9 @@ class Notifier:
         with conn.transaction():
             digest_on: date | None = _one(conn, "begin")["digest_on"]
             step = alerts.step(_known(conn), found, unknown, now, hold)
-            for alert in step.kept:
-                conn.execute(_sql("keep"), asdict(alert))
-            for key in step.gone:
-                conn.execute(_sql("forget"), key)
+            with conn.cursor() as cursor:
+                cursor.executemany(_sql("keep"), [asdict(alert) for alert in step.kept])
+                cursor.executemany(_sql("forget"), step.gone)
             self.post(conn, (messages.begun(name, group, active) for group in step.begun), now)
             self.post(conn, (messages.ended(name, group, now) for group in step.ended), now)
             self._digest(conn, chain, active, digest_on, now)
