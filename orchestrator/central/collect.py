@@ -41,8 +41,9 @@ from orchestrator.log import bound, logger
 from orchestrator.postgres import first_line, place_of, translated
 from orchestrator.relay.messages import FetchedUpload
 
-ATTEMPTS_MAX = 5
+ATTEMPTS_MAX = 12
 # What is wrong with one node alone: the others' uploads go on.
+_LOCKED = ("TS-313", "TS-405")
 _NODES_OWN = ("TS-310", "TS-312", "TS-316", "TS-602")
 _log = logger("central.collect")
 
@@ -86,19 +87,27 @@ class Collector:
         self._nodes: dict[str, dict[str, Any] | None] = {}
 
     def run(self) -> Collected:
-        """Merge every group that waits; what is wrong with one node's uploads does not hold up the others'."""
-        done = Collected()
+        """Merge every group that waits; what is wrong with one node's uploads does not hold up the others'.
+
+        Nor does a row that somebody holds locked: its node's uploads wait for the next round. That is raised at the end.
+        """
+        done, locked = Collected(), dict[str, TillsyncError]()
         for (node, uid), parts in groupby(self._relay.fetch_uploads(), key=lambda f: (f.node, f.part.uid)):
-            if node in done.refused:
+            if node in done.refused or node in locked:
                 continue
             try:
                 with bound(branch=node, upload=uid):
                     done = added(done, self._group(node, uid, parts))
             except TillsyncError as e:
+                if e.code in _LOCKED:
+                    locked[node] = e
+                    continue
                 if e.code not in _NODES_OWN:
                     raise
                 _log.warning("upload refused", branch=node, upload=uid, error=str(e))
                 done = replace(done, refused={**done.refused, node: str(e)})
+        for error in locked.values():
+            raise error
         return done
 
     def _group(self, node: str, uid: int, parts: Iterable[FetchedUpload]) -> Collected:
@@ -120,7 +129,7 @@ class Collector:
         return done
 
     def _attempted(self, group: Group) -> Collected:
-        """The group's one transaction, again where it met another in a deadlock."""
+        """The group's one transaction, again where it met another: it gives way before anybody is in a deadlock."""
         for attempt in range(ATTEMPTS_MAX):
             try:
                 with translated(self._place), suppress(*AGAIN):
@@ -131,7 +140,7 @@ class Collector:
                     f"merging an upload of {group.node} stopped: {first_line(e)}",
                     hint="nothing of it was taken",
                 ) from e
-            self._world.sleep(0.05 * 2**attempt)
+            self._world.sleep(min(0.05 * 2**attempt, 1.0))
         raise Unreachable(
             "TS-313", f"an upload of {group.node} met other writers {ATTEMPTS_MAX} times", hint="it is tried again"
         )
@@ -139,6 +148,7 @@ class Collector:
     def _transaction(self, group: Group) -> Collected:
         with self._conn.transaction():
             self._conn.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            self._conn.execute(assets.query("central/merge.give_way"))
             done = self._taken(group)
             self._world.crash("collect.merged")
         return done

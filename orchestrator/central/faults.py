@@ -14,7 +14,11 @@ _ROW_STATES = frozenset({"428C9", "54000"})
 _SERVER_CLASSES = frozenset({"53", "54", "55", "57", "58", "XX"})
 _CUSTOM = "56789IJKLMNOPQRSTUVWXYZ"
 
-AGAIN = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+AGAIN = (
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.LockNotAvailable,
+)
 """Nobody's fault: the same transaction goes through when it is tried again."""
 
 

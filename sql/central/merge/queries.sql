@@ -42,6 +42,11 @@ SELECT DISTINCT cn.nspname || '.' || c.relname AS child, pn.nspname || '.' || p.
 -- name: node
 SELECT node, params, state FROM tillsync.node WHERE node = %(node)s
 
+-- name: give_way
+-- a lock is waited for half as long as it takes PostgreSQL to look for a deadlock, so that the application is never its victim
+SELECT set_config('lock_timeout', least(nullif(extract(epoch FROM current_setting('lock_timeout')::interval), 0),
+                                        extract(epoch FROM current_setting('deadlock_timeout')::interval) / 2) * 1000 || 'ms', true)
+
 -- name: lock_node
 -- one collector at a time may decide what is new of a node
 SELECT node FROM tillsync.node WHERE node = %(node)s FOR NO KEY UPDATE
