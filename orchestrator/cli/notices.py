@@ -37,15 +37,18 @@ def list_(
     """
     from orchestrator.report import render
     from orchestrator.service import counter
-    from orchestrator.till import noticed
+    from orchestrator.till import labels, noticed
 
-    with counter.opened(till_settings(config)) as db:
+    settings = till_settings(config)
+    with counter.opened(settings) as db:
         found = noticed.past(db, kind) if acked else noticed.due(db, kind)
+        names = labels.names(db, settings.labels, found)
     if json:
-        print_json({"notices": [n.as_dict() for n in found]})
+        print_json({"notices": [{**n.as_dict(), "name": name} for n, name in zip(found, names, strict=True)]})
         return
-    headers = ["id", "kind", "row", "column", "was", "is", "since"] + (["acknowledged", "by"] if acked else [])
-    render.table(headers, [_line(n) + ([n.acked, n.acked_by] if acked else []) for n in found])
+    headers = ["id", "kind", "row", "name", "column", "was", "is", "since"] + (["acknowledged", "by"] if acked else [])
+    lines = [_line(n, name) + ([n.acked, n.acked_by] if acked else []) for n, name in zip(found, names, strict=True)]
+    render.table(headers, lines)
 
 
 @notices_app.command("ack")
@@ -85,6 +88,15 @@ def ack(
         typer.echo(f"{'nothing done; ' if dry_run else ''}{len(chosen)} notices acknowledged by {who}")
 
 
-def _line(notice: Notice) -> list[object]:
+def _line(notice: Notice, name: str) -> list[object]:
     key = ", ".join(map(str, notice.key))
-    return [notice.id, notice.kind, f"{notice.till} {key}", notice.column, notice.old, notice.new, notice.since[:16]]
+    return [
+        notice.id,
+        notice.kind,
+        f"{notice.till} {key}",
+        name,
+        notice.column,
+        notice.old,
+        notice.new,
+        notice.since[:16],
+    ]

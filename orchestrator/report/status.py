@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -175,15 +175,21 @@ def show_central(chain: Mapping[str, Any]) -> None:
         [s["stream"], s["channel"], _shown(s["params"]), s["branches"], s["loaded_tick"]] for s in chain["streams"]
     ]
     render.table(["stream", "channel", "parameters", "branches", "since tick"], streams)
-    for trouble in chain["troubles"]:
-        out.print(f"{trouble['subject']}: {trouble['what']}\n    {trouble['remedy']}", soft_wrap=True)
-    if not chain["troubles"]:
-        out.print("no troubles")
+    _show_troubles(chain["troubles"])
 
 
 def show_till(till: Mapping[str, Any]) -> None:
     """The status of a till for a person."""
-    render.table(["", ""], [[name.replace("_", " "), value] for name, value in till.items()])
+    simple = {name: value for name, value in till.items() if not isinstance(value, dict)}
+    render.table(["", ""], [[name.replace("_", " "), value] for name, value in simple.items()])
+
+
+def _show_troubles(found: Sequence[Mapping[str, str]]) -> None:
+    out = render.console()
+    for trouble in found:
+        out.print(f"{trouble['subject']}: {trouble['what']}\n    {trouble['remedy']}", soft_wrap=True)
+    if not found:
+        out.print("no troubles")
 
 
 def _time(at: datetime | None) -> str:

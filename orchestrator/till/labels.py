@@ -61,6 +61,21 @@ def listed(db: apsw.Connection, settings: LabelSettings, kind: str = "label") ->
     return Listed(tuple(sorted(labels, key=lambda label: (label.name.casefold(), label.table, label.ids))), tuple(gone))
 
 
+def names(db: apsw.Connection, settings: LabelSettings, notices: Iterable[Notice]) -> list[str]:
+    """What the rows of notices are called now; empty for one that is gone, or where that cannot be told."""
+    targets = targets_of(db)
+
+    def name_of(notice: Notice) -> str:
+        try:
+            fields = _fields(db, settings, targets.get(notice.table), notice)
+        except ConfigError:
+            return ""  # the labels themselves say what is wrong with their query
+        return text((fields or {}).get("name"))
+
+    with _reading_only(db):
+        return [name_of(notice) for notice in notices]
+
+
 def late(labels: Iterable[Label], today: date) -> int:
     """How many hang with a price that is not the one of today. Those of a list that begins later have time."""
     return sum(1 for label in labels if (label.valid_from or "")[:10] <= today.isoformat())

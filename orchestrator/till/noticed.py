@@ -21,6 +21,7 @@ SUM_UP_DAYS = 7
 """Older changes of one value are summed up. Who prints a list acknowledges it sooner."""
 
 PAST_MAX = 1_000
+SLICE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +76,16 @@ def past(db: apsw.Connection, kind: str | None = None) -> list[Notice]:
 def ack(db: apsw.Connection, ids: Sequence[int], who: str, at: datetime) -> None:
     """Acknowledges notices as they were listed: a value that changed since is due again, from what was listed.
 
-    Raises UsageError TS-881 for a number that is not there, and then nothing is done.
+    Raises UsageError TS-881 for a number that is not there, and then nothing is done. The till's lock is held for some
+    hundred at a time.
     """
-    with transaction(db):
-        for number in ids:
-            if not rows(db, "SELECT 1 FROM tillsync_notice WHERE id = ?", (number,)):
-                raise UsageError("TS-881", f"there is no notice {number}", hint="`tillsync notices list` shows them")
-            given = {"id": number, "who": who, "at": at.isoformat()}
-            db.execute(assets.query("till.notices.ack"), given)
+    for number in ids:
+        if not rows(db, "SELECT 1 FROM tillsync_notice WHERE id = ?", (number,)):
+            raise UsageError("TS-881", f"there is no notice {number}", hint="`tillsync notices list` shows them")
+    for first in range(0, len(ids), SLICE):
+        with transaction(db):
+            given = [{"id": n, "who": who, "at": at.isoformat()} for n in ids[first : first + SLICE]]
+            db.executemany(assets.query("till.notices.ack"), given)
 
 
 def counts(db: apsw.Connection) -> dict[str, dict[str, Any]]:

@@ -43,7 +43,10 @@ def test_notices_are_listed_and_acknowledged(till: Place, command: Command) -> N
         ("public.item", [1], "name", "apple", "red apple"),
     ], "a price that went and came back is none"
     assert command("status", *TILL, "--json").json["notice_kinds"]["label"]["due"] == 2
-    assert "1.7000" in command("notices", "list", *TILL).out
+    assert {n["name"] for n in found} == {"red apple"}
+    shown = command("notices", "list", *TILL).out
+    assert "1.7000" in shown
+    assert "red apple" in shown
     price, name = (str(n["id"]) for n in found)
     assert "nothing done" in command("notices", "ack", price, *TILL, "--dry-run").out
     assert command("notices", "ack", price, "--by", "Anna", *TILL, "--json").json["by"] == "Anna"
@@ -109,10 +112,12 @@ def test_labels_are_printed_scanned_and_told_head_office(till: Place, command: C
         assert command("status", "--json").json["branches"][0]["labels_late"] is None
     command("labels", "--format", "zpl", "--sheet", "a4-3x8", *TILL).said(2, "TS-885", "roll")
     command("labels", "--format", "pdf", "--sheet", "a5", *TILL).said(2, "TS-884", "a4-3x8")
+    assert "^XA" in till.run("labels", "--format", "zpl", *TILL).out, "standard output is for a printer"
     command("labels", "--format", "csv", "--delimiter", "ab", *TILL).said(2, "TS-700")
     for wrong, word in (("SELECT 1 AS one", "one"), ("SELEC", "syntax"), ("DELETE FROM item", "readonly")):
         settings.write_text(f'{plain}\n[labels.query]\nitem = "{wrong}"\n', encoding="utf-8")
         command("labels", "--format", "csv", "--out", "y.csv", *TILL).said(2, "TS-882", word)
+        assert command("notices", "list", *TILL).code == 0, "the list needs no query"
     assert till.on_till("T1", "SELECT count(*) FROM item") == [(1,)]
 
 
