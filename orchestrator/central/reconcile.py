@@ -21,7 +21,7 @@ from orchestrator import assets, postgres
 from orchestrator.central import reconcile_books, reconcile_side
 from orchestrator.central.reconcile_books import AskedBooks
 from orchestrator.central.reconcile_judge import Found, Side, Subject, judge
-from orchestrator.central.reconcile_side import Asked, compared_columns
+from orchestrator.central.reconcile_side import Asked, compared_columns, kind_of
 from orchestrator.central.schema import Prepared
 from orchestrator.central.tick import Tick
 from orchestrator.core import comparing, wire
@@ -205,8 +205,8 @@ def _judged(
     if of is None or (channel.goes_down and (stream is None or answer.streams.get(channel.name) != stream)):
         return ask, found
     subject = Subject(channel, table, compared_columns(channel, table, ask.without))
-    at = {"n": row["n"], "scope": scope, "tab": name}
-    digests = {r["bucket"]: (r["rows"], r["hi"], r["lo"]) for r in _rows(conn, "digests", **at, bits=ask.bits)}
+    at = {"n": row["n"], "scope": scope, "tab": name, "kind": kind_of(ask)}
+    digests = {r["bucket"]: (r["rows"], r["hi"], r["lo"]) for r in _rows(conn, "digests", **at)}
     told = _rows(conn, "rows_of", **at, buckets=list(ask.within)) if ask.rows else ()
     conflicts = _rows(conn, "conflicts_of", node=row["node"], tab=name) if ask.rows and subject.is_one_way else ()
     keys = frozenset(tuple(r["key"].get(c.name) for c in table.till_key) for r in conflicts)

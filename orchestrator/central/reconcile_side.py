@@ -48,6 +48,11 @@ def compared_columns(channel: Channel, table: Table, without: Iterable[str] = ()
     )
 
 
+def kind_of(ask: TableAsk) -> str:
+    """A question but for the buckets that it is about: what branches of one stream may share an answer to."""
+    return msgspec.json.encode(msgspec.structs.replace(ask, within=())).decode()
+
+
 def statements(prepared: Prepared, n: int, asked: Sequence[Asked], *, is_utf8: bool) -> Iterator[sql.Composed]:
     """What lays down head office's side of tick `n`: one for each table and each kind of question about it."""
     for channel, table in prepared.plan.tables():
@@ -79,18 +84,17 @@ class _Side:
 
     def statement(self, n: int, scopes: Mapping[str, set[int]]) -> sql.Composed:
         pairs = [(scope, number) for scope, within in scopes.items() for number in sorted(within)]
-        depth, within_shift = self.kind.bits, 32 - self.kind.within_bits
+        within_shift = 32 - self.kind.within_bits
         is_asked = _block("is_asked").format(within_shift=within_shift) if self.kind.within_bits else sql.SQL("true")
         names = [f"c{i}" for i in range(len(self.columns))]
         return _block("rows" if self.kind.rows else "digest").format(
             n=n,
             tab=self.table.name,
+            kind=kind_of(self.kind),
             scopes=[scope for scope, _ in pairs],
             buckets=[number for _, number in pairs],
             members=self._down(scopes) if self.channel.goes_down else self._up(scopes),
-            bits=depth,
-            shift=32 - depth,
-            within_bits=self.kind.within_bits,
+            shift=32 - self.kind.bits,
             within_shift=within_shift,
             is_asked=is_asked,
             row_text=self._hashable(_row_text(f"m.{name}" for name in names)),

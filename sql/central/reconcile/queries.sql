@@ -66,12 +66,12 @@ SELECT s.scope, {hash} AS hash, c.*
   FROM (VALUES {scopes}) AS s ({names}) JOIN {table} r ON {is_own} CROSS JOIN LATERAL (SELECT {columns} OFFSET 0) c
 
 -- name: digest
--- Buckets of one table, {bits} deep, of all rows or of those whose bucket at {within_bits} was asked about.
+-- Buckets of one table, of all rows or of those whose larger bucket was asked about.
 WITH asked (scope, bucket) AS (SELECT * FROM unnest({scopes}::text[], {buckets}::bigint[])),
 member AS ({members}),
 hashed AS (SELECT m.scope, m.hash >> {shift} AS bucket, md5({row_text}) AS row FROM member m WHERE {is_asked})
-INSERT INTO tillsync.compare_digest (n, scope, tab, bits, bucket, rows, hi, lo)
-SELECT {n}, scope, {tab}, {bits}, bucket, count(*), bit_xor(('x' || left(row, 16))::bit(64)::bigint),
+INSERT INTO tillsync.compare_digest (n, scope, tab, kind, bucket, rows, hi, lo)
+SELECT {n}, scope, {tab}, {kind}, bucket, count(*), bit_xor(('x' || left(row, 16))::bit(64)::bigint),
        bit_xor(('x' || right(row, 16))::bit(64)::bigint)
   FROM hashed GROUP BY scope, bucket
 
@@ -80,8 +80,8 @@ SELECT {n}, scope, {tab}, {bits}, bucket, count(*), bit_xor(('x' || left(row, 16
 WITH asked (scope, bucket) AS (SELECT * FROM unnest({scopes}::text[], {buckets}::bigint[])),
 member AS ({members}),
 numbered AS (SELECT m.*, row_number() OVER (PARTITION BY m.scope) AS place FROM member m WHERE {is_asked})
-INSERT INTO tillsync.compare_row (n, scope, tab, bucket, texts)
-SELECT {n}, scope, {tab}, hash >> {within_shift}, ARRAY[{texts}]::text[] FROM numbered WHERE place <= {rows_max}
+INSERT INTO tillsync.compare_row (n, scope, tab, kind, bucket, texts)
+SELECT {n}, scope, {tab}, {kind}, hash >> {within_shift}, ARRAY[{texts}]::text[] FROM numbered WHERE place <= {rows_max}
 
 -- name: is_asked
 EXISTS (SELECT FROM asked a WHERE a.scope = m.scope AND a.bucket = m.hash >> {within_shift})
@@ -114,11 +114,11 @@ SELECT c.node, c.id, c.step, c.asks, c.books, c.found, a.n, a.token, a.plan_vers
  ORDER BY c.node
 
 -- name: digests
-SELECT bucket, rows, hi, lo FROM tillsync.compare_digest WHERE (n, scope, tab, bits) = (%(n)s, %(scope)s, %(tab)s, %(bits)s)
+SELECT bucket, rows, hi, lo FROM tillsync.compare_digest WHERE (n, scope, tab, kind) = (%(n)s, %(scope)s, %(tab)s, %(kind)s)
 
 -- name: rows_of
 SELECT texts FROM tillsync.compare_row
- WHERE (n, scope, tab) = (%(n)s, %(scope)s, %(tab)s) AND bucket = ANY (%(buckets)s::bigint[])
+ WHERE (n, scope, tab, kind) = (%(n)s, %(scope)s, %(tab)s, %(kind)s) AND bucket = ANY (%(buckets)s::bigint[])
 
 -- name: conflicts_of
 -- the keys of which a branch's change met another one

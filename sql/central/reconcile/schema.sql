@@ -41,12 +41,12 @@ CREATE UNLOGGED TABLE IF NOT EXISTS tillsync.compare_side (
     n            bigint PRIMARY KEY
 );
 
--- scope: a stream, or for a table that only goes up the node
+-- scope: a stream, or for a table that only goes up the node; kind: the question, but for the buckets that it is about
 CREATE UNLOGGED TABLE IF NOT EXISTS tillsync.compare_digest (
     n            bigint NOT NULL,
     scope        text NOT NULL,
     tab          text NOT NULL,
-    bits         integer NOT NULL,
+    kind         text NOT NULL,
     bucket       bigint NOT NULL,
     rows         bigint NOT NULL,
     hi           bigint NOT NULL,
@@ -58,6 +58,7 @@ CREATE UNLOGGED TABLE IF NOT EXISTS tillsync.compare_row (
     n            bigint NOT NULL,
     scope        text NOT NULL,
     tab          text NOT NULL,
+    kind         text NOT NULL,
     bucket       bigint NOT NULL,
     texts        text[] NOT NULL
 );
