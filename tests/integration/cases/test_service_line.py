@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 
 from orchestrator import log
+from orchestrator.central import collect
 from orchestrator.core.world import World
-from orchestrator.errors import Unreachable
+from orchestrator.errors import TillsyncError, Unreachable
 from orchestrator.relay import link
 from orchestrator.relay.client import connect_branch
 from orchestrator.service.manager import Manager
@@ -117,6 +119,33 @@ def test_b73_the_service_notices_within_one_pause_that_the_line_is_back(
         service.stopping.set()
         thread.join(10)
     all_is_there(shop, till)
+
+
+def test_b73_a_row_that_head_office_holds_locked_stops_nobody_else(
+    shop: Shop, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody edits a record for ten minutes: its till's sales wait for as long, the others' do not."""
+    monkeypatch.setattr(collect, "ATTEMPTS_MAX", 2)
+    central = shop.settings.central.model_copy(update={"lock_timeout_seconds": 0.3})
+    shop.settings = shop.settings.model_copy(update={"central": central})
+    shop.restart()
+    tills = [shop.till(node, "B1") for node in ("T1", "T2", "T3")]
+    shop.settle()
+    for number in (1, 2):
+        for till in tills:
+            till.sql("INSERT INTO closure VALUES (?, '2026-11-01', '1')", number)
+            till.sync()
+        if number == 1:
+            shop.settle()
+    with psycopg.connect(shop.conn.info.dsn, password=shop.conn.info.password) as other:
+        other.execute("UPDATE turnover SET total = total WHERE till = 'T2'")
+        for _ in range(2):
+            with pytest.raises(TillsyncError, match=r"TS-313|TS-405"):
+                shop.agent.round()
+        other.rollback()
+    assert shop.sql("SELECT till, total::int FROM turnover ORDER BY till") == [("T1", 2), ("T2", 1), ("T3", 2)]
+    shop.settle()
+    assert shop.sql("SELECT total::int FROM turnover") == [(2,)] * 3
 
 
 def test_a_service_ends_in_order_though_the_relay_says_nothing(line: Line, till: Till, world: World) -> None:
