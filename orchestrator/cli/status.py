@@ -36,7 +36,7 @@ def status(
     from orchestrator.service import standing
 
     if is_till(config):
-        till = standing.of_till(till_settings(config))
+        till = standing.of_till(till_settings(config), real_world())
         print_json(till) if json else reports.show_till(till)
     else:
         chain = standing.of_central(central_settings(config), real_world())

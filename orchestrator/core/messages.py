@@ -21,6 +21,7 @@ TITLES = {
     "closure": "closure missing",
     "parked": "changes parked",
     "conflicts": "conflicts",
+    "undecided": "conflicts for a person to decide",
     "failing": "rounds fail",
     "schema": "table or column missing",
     "differs": "a comparison found differences",

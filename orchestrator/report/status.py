@@ -180,8 +180,9 @@ def show_central(chain: Mapping[str, Any]) -> None:
 
 def show_till(till: Mapping[str, Any]) -> None:
     """The status of a till for a person."""
-    simple = {name: value for name, value in till.items() if not isinstance(value, dict)}
+    simple = {name: value for name, value in till.items() if not isinstance(value, dict | list)}
     render.table(["", ""], [[name.replace("_", " "), value] for name, value in simple.items()])
+    _show_troubles(till["troubles"])
 
 
 def _show_troubles(found: Sequence[Mapping[str, str]]) -> None:

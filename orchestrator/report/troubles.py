@@ -19,6 +19,12 @@ from orchestrator.settings_watch import WatchSettings
 
 CENTRAL = "central"
 DAY = timedelta(days=1)
+TILL_PATIENCE = timedelta(minutes=15)
+_AT_TILL = (
+    ("waiting", "waiting", "row", "head office's rows that this file cannot take: `tillsync check till` says why"),
+    ("parked", "held", "row", "head office has parked them: ask there for `tillsync parked list`"),
+    ("set_aside", "set_aside", "row", "rows of its own that head office does not know: see docs/loading.md"),
+)
 TEXTS_MAX = 5
 """So many errors of one branch are listed."""
 
@@ -87,9 +93,27 @@ def _waits_for_a_person(branch: Mapping[str, Any], limits: WatchSettings) -> Ite
     if branch["parked"] > limits.parked_max:
         what = f"{_count(branch['parked'], 'change')} parked: head office's tables do not take them"
         yield Trouble("parked", node, what, "`tillsync parked list` says why")
+    if branch["undecided"]:
+        what = f"{_count(branch['undecided'], 'conflict')} for a person to decide"
+        yield Trouble("undecided", node, what, "`tillsync conflicts list`, then `tillsync conflicts restore` or close")
     if branch["conflicts_last_hour"] > limits.conflicts_hour_max:
         what = f"{_count(branch['conflicts_last_hour'], 'conflict')} within an hour"
         yield Trouble("conflicts", node, what, "`tillsync conflicts list` shows who won")
+
+
+def of_till(till: Mapping[str, Any], now: datetime) -> list[Trouble]:
+    """What a till can tell of itself, without the network."""
+    node, found = till["node"] or "this till", []
+    last = till["last_round_at"]
+    if not till["running"]:
+        found.append(Trouble("stopped", node, "the service does not run", "start `tillsync run till`"))
+    elif last is None or now - last > TILL_PATIENCE:
+        when = "never" if last is None else f"{_time((now - last).total_seconds())} ago"
+        found.append(Trouble("rounds", node, f"its newest good round was {when}", "the service's log says why"))
+    for cause, key, what, remedy in _AT_TILL:
+        if till[key]:
+            found.append(Trouble(cause, node, f"{_count(till[key], what)}", remedy))
+    return found
 
 
 def closures_missing(node: str, days: Sequence[date]) -> Trouble:

@@ -70,7 +70,7 @@ def _glance(settings: Common, world: World) -> tuple[Glance, Mapping[str, metric
         return Glance(reader.read, reader.close, world), metrics.OF_CENTRAL
     assert isinstance(settings, TillSettings), "there are two kinds of settings"
     till = settings
-    return Glance(lambda: standing.of_till(till), lambda: None, world), metrics.OF_TILL
+    return Glance(lambda: standing.of_till(till, world), lambda: None, world), metrics.OF_TILL
 
 
 def _watch(

@@ -91,14 +91,17 @@ def _closures(
     return [troubles.closures_missing(node, days) for node, days in lacking.items()]
 
 
-def of_till(settings: TillSettings) -> dict[str, Any]:
-    """The till, out of its own file: nothing is asked of the network. Raises TS-520 where it is not installed."""
+def of_till(settings: TillSettings, world: World) -> dict[str, Any]:
+    """The till and what is wrong with it, out of its own file: nothing is asked of the network.
+
+    Raises TS-520 where it is not installed.
+    """
     db = database.connect(settings.till.database, busy_ms=settings.till.busy_timeout_ms)
     try:
         with database.explained(db.filename):
             state.load(db)
             file, due = settings.till.database, noticed.counts(db)
-            return {
+            till = {
                 **status.of_till(db),
                 "notices": sum(kind["due"] for kind in due.values()),
                 "notice_kinds": due,
@@ -106,6 +109,8 @@ def of_till(settings: TillSettings) -> dict[str, Any]:
                 "running": lease.till_is_held(file),
                 "last_round_at": lease.last_round_at(file),
             }
+        found = troubles.of_till(till, world.now())
+        return {**till, "troubles": [asdict(trouble) for trouble in found]}
     finally:
         db.close()
 

@@ -35,12 +35,14 @@ SELECT n.node, n.state, n.params, n.created_at,
        (SELECT coalesce(array_agg(u.stream ORDER BY u.stream), '{}') FROM tillsync.subscription u WHERE u.node = n.node) AS streams,
        a.at AS merged_at, coalesce(p.parked, 0) AS parked,
        coalesce(c.conflicts, 0) AS conflicts, coalesce(c.last_hour, 0) AS conflicts_last_hour,
+       coalesce(c.undecided, 0) AS undecided,
        EXISTS (SELECT FROM tillsync.gap g WHERE g.node = n.node) AS gap
   FROM tillsync.node n
   LEFT JOIN tillsync.applied a ON a.node = n.node
   LEFT JOIN (SELECT node, count(*) AS parked FROM tillsync.parked WHERE state = 'parked' GROUP BY node) p ON p.node = n.node
   LEFT JOIN (SELECT node, count(*) AS conflicts,
-                    count(*) FILTER (WHERE at > clock_timestamp() - interval '1 hour') AS last_hour
+                    count(*) FILTER (WHERE at > clock_timestamp() - interval '1 hour') AS last_hour,
+                    count(*) FILTER (WHERE state = 'open') AS undecided
                FROM tillsync.conflict GROUP BY node) c ON c.node = n.node
  ORDER BY n.node
 

@@ -22,6 +22,7 @@ BRANCH: dict[str, Any] = {
     "created_at": NOW - timedelta(days=30),
     "parked": 0,
     "conflicts_last_hour": 0,
+    "undecided": 0,
     "report_age_seconds": 5.0,
     "is_left_behind": False,
     "lag_ticks": 0,
@@ -61,6 +62,7 @@ def test_a_chain_that_is_well_has_no_troubles() -> None:
         ({"report_age_seconds": None}, "silent"),
         ({"parked": 1}, "parked"),
         ({"conflicts_last_hour": 1}, "conflicts"),
+        ({"undecided": 1}, "undecided"),
         ({"lag_seconds": 901.0, "lag_ticks": 2}, "lag"),
         ({"is_left_behind": True}, "lag"),
         ({"errors": ["TS-503 locked"]}, "failing"),
@@ -133,6 +135,18 @@ def test_without_the_relay_only_what_head_office_knows_is_said() -> None:
 )
 def test_head_office_in_trouble(central: dict[str, Any], cause: str) -> None:
     assert found(central=central) == [(cause, "central")]
+
+
+def test_a_till_tells_of_itself() -> None:
+    well = {"node": "T1", "running": True, "last_round_at": NOW, "waiting": 0, "held": 0, "set_aside": 0}
+
+    def of(**changed: Any) -> list[str]:
+        return [t.cause for t in troubles.of_till(well | changed, NOW)]
+
+    assert of() == of(last_round_at=NOW - timedelta(minutes=15)) == []
+    assert of(last_round_at=NOW - timedelta(minutes=16)) == of(last_round_at=None) == ["rounds"]
+    assert of(running=False, last_round_at=None) == ["stopped"], "who does not run makes no rounds"
+    assert of(waiting=1, held=2, set_aside=3) == ["waiting", "parked", "set_aside"]
 
 
 def test_which_closures_are_due() -> None:

@@ -149,6 +149,12 @@ TROUBLES = {
         " VALUES ('T1', 1, 1, 1, 'public.contact', '[1]', 'column_merge', '{name}', 'central')",
         "UPDATE tillsync.conflict SET at = at - interval '61 minutes'",
     ),
+    "undecided": (
+        "central",
+        "INSERT INTO tillsync.conflict (at, node, uid, seq, nonce, tab, key, policy, columns, winner, state)"
+        " VALUES ('2020-01-01', 'T1', 1, 1, 1, 'public.contact', '[1]', 'manual', '{name}', 'central', 'open')",
+        "UPDATE tillsync.conflict SET state = 'closed'",
+    ),
     "drift": (
         "central",
         "ALTER TABLE item DISABLE TRIGGER USER",

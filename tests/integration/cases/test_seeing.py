@@ -43,6 +43,8 @@ def test_a_chain_at_rest(shop: Shop, capsys: Any) -> None:
     assert abs(chain["central"]["clock_skew_seconds"]) < 1
     reports.show_central(chain)
     assert "start `tillsync run central`" in capsys.readouterr().out
+    reports.show_till(standing.of_till(till.settings, shop.world))
+    assert "start `tillsync run till`" in capsys.readouterr().out
 
 
 def test_b23_a_wrong_clock_is_measured_against_the_relay(shop: Shop) -> None:
