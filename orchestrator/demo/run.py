@@ -15,7 +15,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from orchestrator.demo import chain, month, outcome, proofs, reconciled, site
+from orchestrator.demo import chain, incidents, month, outcome, proofs, reconciled, site
 from orchestrator.demo import replay as replays
 from orchestrator.demo.agents import guard
 from orchestrator.demo.binaries import open_place
@@ -71,6 +71,9 @@ def run_demo(options: Options, console: Console) -> DemoResult:
         waits = replays.replay(place, plan, lambda day: say(str(the_month.days[day].date), day + 1))
         say("until nothing is on its way")
         site.settle(place)
+        say("things that go wrong")
+        wrong = incidents.happen(place)
+        site.settle(place)
         say("comparing both ends")
         report, page = site.compare(place)
         site.stop(place)
@@ -79,6 +82,7 @@ def run_demo(options: Options, console: Console) -> DemoResult:
             reconciled.proof(report),
             *proofs.prove(place.central_dsn, place.branches),
             proofs.prove_replayed(the_chain, days, place.branches),
+            wrong,
         ]
         tills = [
             outcome.till_outcome(branch, place.agents[branch.till.node].kills, waits[branch.till.node])
