@@ -42,6 +42,7 @@ test-long: export TILLSYNC_MERGE_SEEDS ?= 5
 test-long: export TILLSYNC_ROUND_TRIP_EXAMPLES ?= 20000
 test-long: export TILLSYNC_CAPTURE_SEQUENCES ?= 2000
 test-long: export TILLSYNC_MOVE_SEQUENCES ?= 500
+test-long: export TILLSYNC_VIEW_EXAMPLES ?= 1000
 test-long: export TILLSYNC_TICKS ?= 50000
 test-long: export TILLSYNC_RECONCILE_EXAMPLES ?= 500
 test-long: lint ## with the large runs

@@ -8,7 +8,7 @@ behind a view of its rows as they were before (`till.books_view`), so that a clo
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,8 @@ SECONDS_MAX_WITHOUT_WAL = 1.0
 
 STEPS = 20_000
 """Of SQLite's machine, between two looks at the clock: about a millisecond."""
+
+LOADING = "SELECT channel FROM tillsync_stream WHERE coalesce(loaded_tick, 0) = 0"
 
 _READS = {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE}
 _OURS = "tillsync_"
@@ -76,13 +78,14 @@ def evaluate(
             return None
         hidden = hide(reader, plan, now.ack)
         parked = held.keys(reader)
+        loading = {c for (c,) in rows(reader, LOADING)}
         found = {}
         for name, ask in asks.items():
             book = plan.book(name)
             if book is not None:
                 guard = _Guard(hidden)
                 answer = _evaluated(reader, book, ask, now.node or "", guard)
-                ways = _in_flight(plan, guard, again=now.resend is not None)
+                ways = _in_flight(plan, guard, loading, again=now.resend is not None)
                 held_back = {t.name: len(parked[t.name]) for _, t in _read(plan, guard) if t.name in parked}
                 found[name] = msgspec.structs.replace(answer, in_flight=ways, parked=held_back)
         return found
@@ -119,13 +122,14 @@ def _read(plan: Plan, guard: _Guard) -> Iterator[tuple[Channel, Table]]:
     return ((c, t) for c, t in plan.tables() if t.till.lower() in guard.seen | guard.blocked)
 
 
-def _in_flight(plan: Plan, guard: _Guard, *, again: bool) -> dict[str, int]:
+def _in_flight(plan: Plan, guard: _Guard, loading: Set[str], *, again: bool) -> dict[str, int]:
     """By table what may make the ends differ for a while. Of a table that only goes up, what is on its way was left
-    out, unless head office wants it sent `again`; of one that comes down head office's newer row may wait for it."""
+    out, unless head office wants it sent `again`; of one that comes down head office's newer row may wait for it, and
+    its channel may be `loading`."""
     found = {}
     for channel, table in _read(plan, guard):
         hidden = guard.hidden.get(table.till.lower())
-        if again and channel.goes_up:
+        if (again and channel.goes_up) or channel.name in loading:
             found[table.name] = max(hidden.changes if hidden else 0, 1)
         elif hidden and (channel.goes_down or table.till.lower() in guard.blocked):
             found[table.name] = hidden.changes

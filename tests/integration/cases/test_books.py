@@ -180,6 +180,11 @@ def test_b87_orders_on_their_way_are_said_to_be(shop: Shop) -> None:
     assert (found.state, found.ok, found.note) == ("in_flight", True, "1 change of sales_order is on the way")
     shop.settle()
     assert failing(check(shop, till)) == {}
+    till.sql("UPDATE tillsync_stream SET loaded_tick = 0 WHERE channel = 'orders'")  # it is to be loaded anew
+    shop.sql("UPDATE sales_order SET status = 'shipped' WHERE id = 'O2'")
+    assert check(shop, till)["orders"].state == "in_flight"
+    shop.settle()
+    assert check(shop, till)["orders"].state == "compared"
 
 
 def test_b38_numbers_without_holes_and_a_row_that_head_office_lost(shop: Shop) -> None:
