@@ -22,6 +22,10 @@ from orchestrator.postgres import first_line
 from orchestrator.settings import CentralSettings
 
 
+SCHEMA = 2
+"""Version of our tables at central; it counts up when the agent needs one that an earlier installation did not make."""
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """A plan with all that was derived from it and from the catalog."""
 
@@ -100,10 +104,18 @@ def newest_plan(conn: psycopg.Connection, version: int | None = None) -> Plan | 
 
 
 def installed(conn: psycopg.Connection) -> Prepared:
-    """The installed plan with what follows from it. Raises TS-301 where nothing is installed."""
+    """The installed plan with what follows from it. Raises TS-301 where nothing is installed, TS-304 where an earlier
+    version was."""
     plan = newest_plan(conn)
     if plan is None:
         raise TillsyncError("TS-301", "central is not installed", hint="run `tillsync install central`")
+    (version,) = conn.execute("SELECT version FROM tillsync.state").fetchone() or (0,)
+    if version < SCHEMA:
+        raise TillsyncError(
+            "TS-304",
+            f"central's tables are of version {version}, this needs {SCHEMA}",
+            hint="run `tillsync install central`",
+        )
     return derived(plan, catalog.read(conn))
 
 

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS tillsync.state (
     purged_at    timestamptz
 );
 ALTER TABLE tillsync.state ADD COLUMN IF NOT EXISTS purged_at timestamptz;
-INSERT INTO tillsync.state DEFAULT VALUES ON CONFLICT DO NOTHING;
+INSERT INTO tillsync.state (version) VALUES (2) ON CONFLICT (one) DO UPDATE SET version = excluded.version;
 
 CREATE TABLE IF NOT EXISTS tillsync.plan (
     version      integer PRIMARY KEY,

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.central import collect
+from orchestrator.central import collect, schema
 from orchestrator.central.agent import CentralAgent
 from orchestrator.central.publish import Publisher
 from orchestrator.core.world import World
@@ -125,3 +125,14 @@ def test_what_the_agent_commits_is_durable_whatever_the_database_says(chain: Cha
     )
     agent.round()
     assert chain.conn.execute("SELECT DISTINCT setting FROM seen").fetchall() == [("on",)]
+
+
+def test_tables_that_an_earlier_version_made_are_named_and_an_installation_brings_them_on(
+    chain: Chain, agent: CentralAgent
+) -> None:
+    chain.branch("T1", 1)
+    chain.conn.execute("UPDATE tillsync.state SET version = 1; ALTER TABLE tillsync.parked DROP COLUMN document")
+    with pytest.raises(TillsyncError, match="TS-304 .* of version 1"):
+        agent.round()
+    schema.install(chain.conn, chain.prepared)
+    assert agent.round().tick == 1
