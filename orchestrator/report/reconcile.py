@@ -51,6 +51,8 @@ def _table(compared: TableComparison) -> list[object]:
 def _differences(branch: BranchComparison) -> Iterator[str]:
     for compared in branch.tables:
         name = compared.table.removeprefix("public.")
+        if compared.note:
+            yield f"  {name}: {compared.note}"
         listed = [line for row in compared.differences[:SHOWN_MAX] for line in _row(name, row)]
         yield from _with_more(listed, len(compared.differences), truncated=compared.truncated)
     for book in branch.books:

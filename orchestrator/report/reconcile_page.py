@@ -138,7 +138,9 @@ def _tables(tables: Sequence[TableComparison]) -> Node | None:
         ]
         for t in tables
     ]
-    return table(["table", "channel", "head office's rows", "the till's rows", *COUNT_NAMES], lines, class_="list")
+    headers = ["table", "channel", "head office's rows", "the till's rows", *COUNT_NAMES]
+    notes = [element("p", f"{t.table.removeprefix('public.')}: {t.note}", class_="wait") for t in tables if t.note]
+    return element("div", table(headers, lines, class_="list"), notes)
 
 
 def _rows(compared: TableComparison) -> Node | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from orchestrator.core.reconciliation import (
@@ -48,6 +49,7 @@ def differing_report(at: datetime = MADE_AT, tick: int = 77) -> Report:
     table = TableComparison(
         "public.item", "catalogue", "down", 4_070, 4_070, 1, 1, 2, in_flight=3, parked=1, conflicts=5, differences=rows
     )
+    table = replace(table, note="without purchase_price: the till has no such column")
     group = {"day": "2026-03-13", "item_id": "42", "contact_id": None}
     books = (
         BookComparison(

@@ -83,6 +83,7 @@ def test_the_page_says_both_values_and_the_column() -> None:
     assert ">NULL</i>" in body
     assert ">empty text</i>" in body
     assert "day 2026-03-13, item_id 42, contact_id NULL" in body
+    assert "item: without purchase_price: the till has no such column" in body
 
 
 @pytest.mark.parametrize(
@@ -104,6 +105,7 @@ def test_the_terminal_shows_what_differs(capsys: pytest.CaptureFixture[str]) -> 
     reconcile.show(differing_report(), BEFORE)
     said = capsys.readouterr().out
     for line in (
+        "item: without purchase_price: the till has no such column",
         "item id 17: missing at the till",
         "item id 18: only at the till",
         "name: head office café, till cafe\u0301",
