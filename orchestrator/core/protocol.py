@@ -45,12 +45,15 @@ def stretch(now: Marks, newest: Position | None) -> tuple[Position, Position] | 
     return None if end == start and now.resend is None else (start, end)
 
 
-def answered(now: Marks, epoch: int, ack: Position, *, is_own: bool, gap: bool) -> Marks:
-    """The marks after a tick that says `ack`. is_own: whether that is a position of this file's own history."""
+def answered(now: Marks, epoch: int, ack: Position, *, is_own: bool, gap: bool, is_anew: bool = False) -> Marks:
+    """The marks after a tick that says `ack`. is_own: whether that is a position of this file's own history. is_anew:
+    the till's last tick is none of the relay's any more, and this is the first that it takes instead."""
     is_new_epoch = epoch != now.epoch
     mine, pushed, resend = now.ack, now.pushed, now.resend
     if is_own:
-        if ack.seq > mine.seq or is_new_epoch:
+        # What was answered in a tick that nobody has any more was not answered: head office and the relay may both have
+        # come back from backups of the same moment.
+        if ack.seq > mine.seq or is_new_epoch or is_anew:
             mine = ack
         if is_new_epoch and mine.seq < pushed.seq:
             resend = resend or mine  # head office lost what came after; the relay may have purged it since

@@ -94,7 +94,9 @@ def take_ack(db: apsw.Connection, now: State, head: TickHead) -> State:
     """What central has answered, and whether it must be sent again. Also moves the till to this tick."""
     if head.epoch != now.epoch:
         held.forget_all(db)
-    marks = protocol.answered(now.marks, head.epoch, head.ack, is_own=has(db, head.ack), gap=head.gap)
+    marks = protocol.answered(
+        now.marks, head.epoch, head.ack, is_own=has(db, head.ack), gap=head.gap, is_anew=not now.tick
+    )
     state.set_ack(db, marks.ack)
     state.set_pushed(db, marks.pushed)
     state.set_resend(db, marks.resend)
