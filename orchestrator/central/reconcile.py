@@ -7,36 +7,30 @@ asked again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from threading import Thread
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import psycopg
-from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from orchestrator import assets, postgres
+from orchestrator import assets
 from orchestrator.central import reconcile_books, reconcile_side
 from orchestrator.central.reconcile_books import AskedBooks
-from orchestrator.central.reconcile_judge import Found, Side, Subject, judge
-from orchestrator.central.reconcile_side import Asked, compared_columns, kind_of
+from orchestrator.central.reconcile_judge import Found
+from orchestrator.central.reconcile_meeting import Maker, Meeting
+from orchestrator.central.reconcile_side import Asked
 from orchestrator.central.schema import Prepared
 from orchestrator.central.tick import Tick
 from orchestrator.core import comparing, wire
-from orchestrator.core.comparing import Again, Answer, Ask, TableAsk
-from orchestrator.core.plan import Channel, Table
-from orchestrator.core.reconciliation import TableComparison
+from orchestrator.core.comparing import Again, Ask, TableAsk
 from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
 from orchestrator.relay.client import CentralRelay
 
 RESULTS_MAX = 50
 """Answers that are fetched at once."""
-
-STEPS_MAX = 30
-"""A comparison that has taken so many is not getting anywhere: the till does not come to load what it should have."""
 
 WAIT_SECONDS = 0.2
 """So long a round waits for head office's side, which is enough for small tables; it is made on without it."""
@@ -50,7 +44,7 @@ class Comparisons:
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
-        self._maker: _Maker | None = None
+        self._maker: Maker | None = None
         self._is_news = True  # what came before this process, too
 
     def any_due(self, conn: psycopg.Connection) -> bool:
@@ -141,7 +135,7 @@ class Comparisons:
                 own.execute(statement)
             reconcile_books.lay_down(own, prepared, n, of_books)
 
-        self._maker = _Maker(self._dsn, n, snapshot, make)
+        self._maker = Maker(self._dsn, n, snapshot, make)
 
     @staticmethod
     def _keep(conn: psycopg.Connection, row: Mapping[str, Any]) -> None:
@@ -164,10 +158,10 @@ class Comparisons:
             return False
         if not row["side"]:
             return False  # it is being made
-        found = msgspec.convert(row["found"], dict[str, Found])
-        asks: Asks = {}
+        meeting = Meeting(conn, prepared, row, answer)
+        found, asks = msgspec.convert(row["found"], dict[str, Found]), Asks()
         for name, ask in _asks(prepared, row["asks"]).items():
-            following, found[name] = _judged(conn, prepared, row, answer, name, ask, found.get(name, Found()))
+            following, found[name] = meeting.judged(name, ask, found.get(name, Found()))
             if following is not None:
                 asks[name] = following
         for name, one in found.items():
@@ -183,84 +177,6 @@ class Comparisons:
         _run(conn, "drop_answer", **this)
         _run(conn, "finish", **this)
         return True
-
-
-def _judged(
-    conn: psycopg.Connection,
-    prepared: Prepared,
-    row: Mapping[str, Any],
-    answer: Answer,
-    name: str,
-    ask: TableAsk,
-    found: Found,
-) -> tuple[TableAsk | None, Found]:
-    """One table of a step. Where the till has not loaded the stream that head office compared, it is asked again."""
-    planned, of = prepared.plan.find(name), answer.tables.get(name)
-    assert planned is not None
-    channel, table = planned
-    stream = row["streams"].get(channel.name)
-    scope = str(stream) if channel.goes_down else row["node"]
-    if row["step"] >= STEPS_MAX:
-        return None, msgspec.structs.replace(found, done=_not_loaded(channel, table))
-    if of is None or (channel.goes_down and (stream is None or answer.streams.get(channel.name) != stream)):
-        return ask, found
-    subject = Subject(channel, table, compared_columns(channel, table, ask.without))
-    at = {"n": row["n"], "scope": scope, "tab": name, "kind": kind_of(ask)}
-    digests = {r["bucket"]: (r["rows"], r["hi"], r["lo"]) for r in _rows(conn, "digests", **at)}
-    told = _rows(conn, "rows_of", **at, buckets=list(ask.within)) if ask.rows else ()
-    conflicts = _rows(conn, "conflicts_of", node=row["node"], tab=name) if ask.rows and subject.is_one_way else ()
-    keys = frozenset(tuple(r["key"].get(c.name) for c in table.till_key) for r in conflicts)
-    return judge(subject, ask, of, Side(digests, [tuple(r["texts"]) for r in told], keys), found)
-
-
-def _not_loaded(channel: Channel, table: Table) -> TableComparison:
-    return TableComparison(
-        table.name,
-        channel.name,
-        channel.direction,
-        0,
-        0,
-        truncated=True,
-        note="the till has not loaded this channel yet",
-    )
-
-
-class _Maker:
-    """Makes head office's side of one tick, in a thread, on a connection that sees what the tick saw."""
-
-    def __init__(self, dsn: str, n: int, snapshot: str, make: Callable[[psycopg.Connection], None]) -> None:
-        self.n = n
-        self._conn = postgres.connect(dsn, "tillsync reconcile")
-        try:
-            self._conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            self._conn.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
-        except BaseException:
-            self._conn.close()
-            raise
-        self._lay_down = make
-        self.error: Exception | None = None
-        self._thread = Thread(target=self._make, name="tillsync-reconcile", daemon=True)
-        self._thread.start()
-
-    def is_done(self, seconds: float) -> bool:
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
-    def give_up(self) -> None:
-        self._conn.cancel_safe(timeout=1)
-        self._thread.join()
-
-    def _make(self) -> None:
-        try:
-            # A large table takes as long as it takes; nobody waits for it.
-            self._conn.execute("SET LOCAL statement_timeout = 0")
-            self._lay_down(self._conn)
-            self._conn.execute(assets.query("central/reconcile.side_is_there"), {"n": self.n})
-            self._conn.execute("COMMIT")
-        except Exception as e:
-            self.error = e
-        finally:
-            self._conn.close()
 
 
 def _asks(prepared: Prepared, asks: Any) -> Asks:

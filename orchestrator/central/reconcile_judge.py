@@ -43,11 +43,13 @@ class Found(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Side:
-    """Head office's side of one question: digests by bucket, or rows; and the keys that were in conflict."""
+    """Head office's side of one question: digests by bucket, or rows; keys that were in conflict; and hashes of keys
+    whose rows, as a till marked them, head office does not have."""
 
     digests: Mapping[int, Digest]
     rows: Sequence[Texts]
     conflicts: frozenset[Texts]
+    unlisted: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ def judge(
         return msgspec.structs.replace(ask, without=tuple(sorted(answer.lacks))), found
     if ask.rows:
         return _judge_rows(subject, ask, answer, side, found)
+    if ask.listed:
+        return _judge_marks(subject, ask, answer, side, found)
     theirs = {number: (rows, hi, lo) for number, rows, hi, lo in answer.buckets}
     if not ask.within_bits and not ask.bits:
         return _judge_whole(subject, ask, answer, side.digests.get(0, (0, 0, 0)), theirs.get(0, (0, 0, 0)), found)
@@ -90,6 +94,8 @@ def judge(
         for number in theirs.keys() | side.digests.keys()
         if theirs.get(number) != side.digests.get(number) and (number in theirs or not subject.is_one_way)
     )
+    if subject.is_one_way and len(differing) > LEAVES_MAX // 2:
+        return _listed(ask), found
     return (_narrowed(ask, differing, found)) if differing else (None, _done(subject, found, ask=ask))
 
 
@@ -102,7 +108,29 @@ def _judge_whole(
         return None, _done(subject, found, ask=ask)
     if subject.is_one_way and ask.low is None and answer.low is not None:
         return msgspec.structs.replace(ask, low=answer.low), found  # what the till has no more is not compared
+    if subject.is_one_way and ours[0] > theirs[0]:
+        return _listed(ask), found
     return _narrowed(ask, [0], found)
+
+
+def _listed(ask: TableAsk) -> TableAsk:
+    """Every row of the till's by its mark: head office has others' rows beside them, and no digest tells them apart."""
+    return TableAsk(listed=True, low=ask.low, without=ask.without)
+
+
+def _judge_marks(
+    subject: Subject, ask: TableAsk, answer: TableAnswer, side: Side, found: Found
+) -> tuple[TableAsk | None, Found]:
+    if answer.cut:
+        found = msgspec.structs.replace(found, truncated=True)
+    if not side.unlisted:
+        return None, _done(subject, found, ask=ask)
+    leaf = bits_for(max(found.central_rows, found.till_rows))
+    differing = sorted({key_hash >> (32 - leaf) for key_hash in side.unlisted})
+    if len(differing) > LEAVES_MAX:
+        differing, found = differing[:LEAVES_MAX], msgspec.structs.replace(found, truncated=True)
+    rows = TableAsk(leaf, leaf, tuple(differing), rows=True, low=ask.low, without=ask.without)
+    return rows, found
 
 
 def _narrowed(ask: TableAsk, differing: Sequence[int], found: Found) -> tuple[TableAsk, Found]:

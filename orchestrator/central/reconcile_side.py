@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,12 +60,20 @@ def statements(prepared: Prepared, n: int, asked: Sequence[Asked], *, is_utf8: b
         kinds: dict[TableAsk, dict[str, set[int]]] = {}
         for one in asked:
             ask, scope = one.asks.get(table.name), one.scope(channel)
-            if ask is not None and scope is not None:
+            if ask is not None and scope is not None and not ask.listed:
                 kind = msgspec.structs.replace(ask, within=())
                 kinds.setdefault(kind, {}).setdefault(scope, set()).update(ask.within)
         for kind, scopes in kinds.items():
             side = _Side(prepared, channel, table, kind, asked, is_utf8)
             yield side.statement(n, scopes)
+
+
+def unlisted(
+    prepared: Prepared, channel: Channel, table: Table, ask: TableAsk, asked: Asked, marks: bytes, *, is_utf8: bool
+) -> sql.Composed:
+    """The hashes of keys whose rows, as a till marked them, head office does not have by now."""
+    side = _Side(prepared, channel, table, ask, [asked], is_utf8)
+    return side.unlisted(asked.node, [m for (m,) in struct.iter_unpack(">q", marks)])
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,13 @@ class _Side:
             row_text=self._hashable(_row_text(f"m.{name}" for name in names)),
             texts=sql.SQL(", ").join(map(sql.SQL, names)),
             rows_max=ROWS_MAX + 1,
+        )
+
+    def unlisted(self, node: str, marks: Sequence[int]) -> sql.Composed:
+        return _block("unlisted").format(
+            marks=list(marks),
+            members=self._up([node]),
+            row_text=self._hashable(_row_text(f"m.c{i}" for i in range(len(self.columns)))),
         )
 
     def _down(self, scopes: Iterable[str]) -> sql.Composed:
@@ -159,7 +175,7 @@ class _Side:
         ]
         key = _row_text(f"c.c{names.index(c.name)}" for c in self.table.till_key)
         hashed = sql.SQL("('x' || left(md5({}), 8))::bit(32)::bigint").format(self._hashable(key))
-        is_hashed = self.kind.bits or self.kind.within_bits
+        is_hashed = self.kind.bits or self.kind.within_bits or self.kind.listed
         return {
             "hash": hashed if is_hashed else sql.SQL("0::bigint"),
             "table": identifier(self.table.name),

@@ -15,19 +15,21 @@ from orchestrator.errors import TillsyncError
 ROWS_MAX = 5_000
 """So many rows of a table are told in one answer; what is beyond is said to be there."""
 
-BYTES_MAX = 1_000_000
-"""The largest answer that the relay takes."""
+MARKS_MAX = 120_000
+"""Likewise of marks: the relay takes an answer of 1 MB."""
 
 
 class TableAsk(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is asked of one table: of the buckets `within` (which are `within_bits` deep) either the digests of their
-    parts that are `bits` deep, or (`rows`) the rows. `low`: only rows whose first key column is not below.
+    parts that are `bits` deep, or (`rows`) the rows, or (`listed`) a mark of every row. `low`: only rows whose first
+    key column is not below.
     `without`: columns that are not compared, since the till does not have them."""
 
     bits: int = 0
     within_bits: int = 0
     within: tuple[int, ...] = (0,)
     rows: bool = False
+    listed: bool = False
     low: str | None = None
     without: tuple[str, ...] = ()
 
@@ -44,6 +46,7 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class TableAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """`buckets`: bucket, count, and the two halves of its digest. `rows`: canonical texts of the compared columns.
+    `marks`: of each row eight bytes, half of its key's hash and half of its own.
 
     Keys are canonical texts: `pending` those with changes that head office has not answered, `parked` those of changes
     that it could not take, `waiting` those of its rows that the till could not put, with the reason. `lacks`: columns
@@ -59,6 +62,7 @@ class TableAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     lacks: tuple[str, ...] = ()
     low: str | None = None
     cut: bool = False
+    marks: bytes = b""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

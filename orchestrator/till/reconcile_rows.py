@@ -11,7 +11,7 @@ import apsw
 import msgspec
 
 from orchestrator import assets
-from orchestrator.core.comparing import ROWS_MAX, Again, TableAnswer, TableAsk
+from orchestrator.core.comparing import MARKS_MAX, ROWS_MAX, Again, TableAnswer, TableAsk
 from orchestrator.core.digest import Sum, Texts, bucket, hashed, is_compared, key_texts, row_text, shown, till_text
 from orchestrator.core.plan import Column
 from orchestrator.core.values import quote_sqlite as q
@@ -22,6 +22,8 @@ from orchestrator.till.database import rows
 from orchestrator.till.scan import Renumbered, scan
 from orchestrator.till.target import Target
 from orchestrator.till.targets import targets_of
+
+MARK_BYTES = 8
 
 log = logger("till.reconcile")
 
@@ -40,6 +42,7 @@ def table_answer(db: apsw.Connection, target: Target, ask: TableAsk, lacks: Sequ
     asked = _Asked(target, ask)
     sums: dict[int, Sum] = {}
     told: list[Texts] = []
+    marks = bytearray()
     low: int | None = None
     for row in scan(db, target, [c.till for c in asked.columns]):
         key, at = asked.place(row)
@@ -47,14 +50,19 @@ def table_answer(db: apsw.Connection, target: Target, ask: TableAsk, lacks: Sequ
             continue
         if asked.has_low and isinstance(key[0], int) and (low is None or key[0] < low):
             low = key[0]
-        if ask.rows:
+        if ask.listed:
+            marks += asked.mark(row)
+            if len(marks) > MARK_BYTES * MARKS_MAX:
+                return TableAnswer(marks=bytes(marks[:-MARK_BYTES]), lacks=tuple(lacks), cut=True)
+        elif ask.rows:
             told.append(asked.texts(row))
             if len(told) > ROWS_MAX:
                 return TableAnswer(rows=tuple(told[:ROWS_MAX]), lacks=tuple(lacks), cut=True)
         else:
             sums.setdefault(at, Sum()).add(hashed(row_text(asked.texts(row))))
     buckets = tuple((number, *total.digest) for number, total in sorted(sums.items()))
-    return TableAnswer(buckets, tuple(told), lacks=tuple(lacks), low=None if low is None else str(low))
+    lowest = None if low is None else str(low)
+    return TableAnswer(buckets, tuple(told), lacks=tuple(lacks), low=lowest, marks=bytes(marks))
 
 
 def labelled(target: Target, ask: TableAsk, answer: TableAnswer, labels: Labels) -> TableAnswer:
@@ -92,6 +100,10 @@ class _Asked:
         if not self._ask.bits and not self._ask.within_bits:
             return key, 0
         return key, self._bucket(self.key_texts(key))
+
+    def mark(self, row: Sequence[Any]) -> bytes:
+        key = self.key_texts([row[p] for p in self._key_places])
+        return hashed(row_text(key))[: MARK_BYTES // 2] + hashed(row_text(self.texts(row)))[: MARK_BYTES // 2]
 
     def holds(self, texts: Texts) -> bool:
         return self._bucket(texts) is not None

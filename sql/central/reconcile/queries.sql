@@ -8,23 +8,25 @@ ON CONFLICT (node) DO UPDATE SET id = excluded.id, step = 0, asks = excluded.ask
 
 -- name: due
 -- steps that no published or intended tick carries
-SELECT c.node, c.id, c.step, c.asks, c.books FROM tillsync.comparing c
- WHERE NOT EXISTS (SELECT FROM tillsync.compare_ask a JOIN tillsync.intent i ON i.n = a.n AND i.token = a.token
+SELECT c.node, c.id, c.step, c.asks, c.books FROM tillsync.comparing c JOIN tillsync.node n USING (node)
+ WHERE n.state = 'active'
+   AND NOT EXISTS (SELECT FROM tillsync.compare_ask a JOIN tillsync.carrying i ON i.n = a.n AND i.token = a.token
                     WHERE (a.node, a.id, a.step) = (c.node, c.id, c.step))
  ORDER BY c.node
 
 -- name: any_due
 -- asked: steps of comparisons; again: rows that are to be sent again
-SELECT EXISTS (SELECT FROM tillsync.comparing c
-                WHERE NOT EXISTS (SELECT FROM tillsync.compare_ask a JOIN tillsync.intent i ON i.n = a.n AND i.token = a.token
+SELECT EXISTS (SELECT FROM tillsync.comparing c JOIN tillsync.node n USING (node)
+                WHERE n.state = 'active'
+                  AND NOT EXISTS (SELECT FROM tillsync.compare_ask a JOIN tillsync.carrying i ON i.n = a.n AND i.token = a.token
                                    WHERE (a.node, a.id, a.step) = (c.node, c.id, c.step))) AS asked,
        EXISTS (SELECT FROM tillsync.again g
-                WHERE NOT EXISTS (SELECT FROM tillsync.again_sent a JOIN tillsync.intent i ON i.n = a.n AND i.token = a.token
+                WHERE NOT EXISTS (SELECT FROM tillsync.again_sent a JOIN tillsync.carrying i ON i.n = a.n AND i.token = a.token
                                    WHERE a.id = g.id)) AS again
 
 -- name: due_again
 SELECT g.id, g.node, g.keys FROM tillsync.again g
- WHERE NOT EXISTS (SELECT FROM tillsync.again_sent a JOIN tillsync.intent i ON i.n = a.n AND i.token = a.token WHERE a.id = g.id)
+ WHERE NOT EXISTS (SELECT FROM tillsync.again_sent a JOIN tillsync.carrying i ON i.n = a.n AND i.token = a.token WHERE a.id = g.id)
  ORDER BY g.id
 
 -- name: sent_again
@@ -114,7 +116,13 @@ SELECT c.node, c.id, c.step, c.asks, c.books, c.found, a.n, a.token, a.plan_vers
  ORDER BY c.node
 
 -- name: digests
-SELECT bucket, rows, hi, lo FROM tillsync.compare_digest WHERE (n, scope, tab, kind) = (%(n)s, %(scope)s, %(tab)s, %(kind)s)
+SELECT scope, tab, kind, bucket, rows, hi, lo FROM tillsync.compare_digest WHERE n = %(n)s AND scope = ANY (%(scopes)s)
+
+-- name: unlisted
+-- Of the rows that a till marked, half the hash of the key and half that of the row, those that head office does not have.
+WITH member AS ({members})
+SELECT (mark >> 32) & 4294967295 AS hash FROM unnest({marks}::bigint[]) mark
+ WHERE NOT EXISTS (SELECT FROM member m WHERE (m.hash << 32) | ('x' || left(md5({row_text}), 8))::bit(32)::bigint = mark)
 
 -- name: rows_of
 SELECT texts FROM tillsync.compare_row

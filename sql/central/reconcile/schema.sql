@@ -105,3 +105,7 @@ CREATE TABLE IF NOT EXISTS tillsync.again_sent (
     token        bigint NOT NULL,
     PRIMARY KEY (id, n)
 );
+
+-- ticks that carry what was put into them: a new epoch begins without those before it
+CREATE OR REPLACE VIEW tillsync.carrying AS
+SELECT i.n, i.token FROM tillsync.intent i JOIN tillsync.state s ON s.epoch = i.epoch;

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from orchestrator.central import reconcile_repair
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from orchestrator.core.world import real_world
+from tests.integration.cases.reconciling import (
+    bulk_loaded,
+    compared,
+    filled,
+    repaired,
+    shop_of,
+    tables_of,
+    told,
+    unseen,
+    unseen_at_head_office,
+)
 from tests.integration.cases.shop import Shop, Till
-from tests.integration.cases.test_reconcile import bulk_loaded, compared, tables_of, told, unseen, unseen_at_head_office
-from tests.integration.cases.test_reconcile import till as till
 
 
-def repaired(shop: Shop, *tables: str, keys: tuple[tuple[str, ...], ...] = ()) -> list[tuple[str, str, int]]:
-    """Plans and does it, and lets it come through; table, way and rows of each step."""
-    steps = reconcile_repair.plan(shop.conn, shop.prepared, list(shop.tills), tables, keys)
-    assert reconcile_repair.apply(shop.conn, shop.relay, shop.prepared, shop.world, steps) == []
-    shop.settle()
-    return [(s.table.removeprefix("public."), s.way, s.rows) for s in steps]
+@pytest.fixture(scope="module")
+def shop(module_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One chain for all tests here: each of them leaves both ends equal."""
+    made = shop_of(module_database, real_world(), tmp_path_factory.mktemp("chain"))
+    filled(made, "T1", "B1")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def till(shop: Shop) -> Till:
+    return shop.tills["T1"]
 
 
 def test_b52_what_was_written_with_triggers_off_is_found_and_repaired(shop: Shop, till: Till) -> None:
@@ -74,7 +93,7 @@ def test_unsent_rows_are_safe_and_only_what_is_named_is_repaired(shop: Shop, til
     unseen(till, "UPDATE contact SET city = 'Graz' WHERE id = 'K4'")
     compared(shop)
     till.sql("UPDATE contact SET email = 'unsent' WHERE id = 'K4'")  # not sent yet when the repair comes
-    assert repaired(shop, "public.item", keys=(("7",),)) == [("item", "down", 1)]
+    assert repaired(shop, "item", keys=(("7",),)) == [("item", "down", 1)]
     assert till.sql("SELECT name FROM item WHERE id IN (7, 8)") == [("Item 7",), ("a",)]
     repaired(shop)
     assert shop.sql("SELECT email, city FROM contact WHERE id = 'K4'") == [("unsent", "Wien")]
