@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from orchestrator import assets
 from orchestrator.central import books
 from orchestrator.central.schema import Prepared
-from orchestrator.core.books import BookAnswer, BookAsk, compared, next_ask
+from orchestrator.core.books import BookAnswer, BookAsk, compared, fitted, next_ask
 from orchestrator.core.comparing import Answer
 from orchestrator.core.reconciliation import BookComparison
 
@@ -57,7 +57,7 @@ def lay_down(conn: psycopg.Connection, prepared: Prepared, n: int, asked: Sequen
 def judge(conn: psycopg.Connection, prepared: Prepared, row: Mapping[str, Any], answer: Answer) -> Asks:
     """What is to be asked next, after what is known has been saved. `row`: the step, with its `books`."""
     following: Asks = {}
-    sides = _sides(conn, row["n"], row["node"])
+    sides, tables = _sides(conn, row["n"], row["node"]), {table.name for _, table in prepared.plan.tables()}
     for name, ask in asks_of(prepared, row["books"]).items():
         book, ours, theirs = prepared.plan.book(name), sides.get(name), answer.books.get(name)
         assert book is not None
@@ -66,6 +66,7 @@ def judge(conn: psycopg.Connection, prepared: Prepared, row: Mapping[str, Any], 
                 ours or BookAnswer(),
                 theirs or BookAnswer(failed="it does not answer: upgrade Tillsync there"),
             )
+        theirs = fitted(book, ask, theirs, tables)
         further = next_ask(ask, ours, theirs)
         if further is None:
             found = compared(book, ask, ours, theirs)

@@ -7,7 +7,7 @@ that holds costs some bytes; where it does not, the ends narrow down to the grou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import islice
 
 import msgspec
@@ -22,6 +22,7 @@ GROUPS_MAX = 200_000
 ROWS_MAX = 5_000
 """So many groups are told in one answer."""
 
+FAILED_CHARS_MAX = 300
 BITS_MAX = 12
 BUCKETS_MAX = 500
 """So many differing buckets are asked about: about 4 000 groups."""
@@ -77,6 +78,16 @@ def answer(book: Book, rows: Iterable[Texts], ask: BookAsk) -> BookAnswer:
             sums.setdefault(bucket(key_hash, ask.bits), Sum()).add(hashed(row_text(row)))
     buckets = tuple((number, *total.digest) for number, total in sorted(sums.items()))
     return BookAnswer(len(seen), buckets, tuple(told[:ROWS_MAX]), cut=len(told) > ROWS_MAX)
+
+
+def fitted(book: Book, ask: BookAsk, said: BookAnswer, tables: Container[str]) -> BookAnswer:
+    """A till's answer as far as it can be one: whoever makes it up gets a check that failed, and nobody else does."""
+    is_wide = all(len(row) == len(book.columns) for row in said.rows)
+    keys = {row[: len(book.group)] for row in said.rows}
+    if not is_wide or len(keys) < len(said.rows) or len(said.rows) > ROWS_MAX or (said.rows and not ask.rows):
+        return BookAnswer(failed="its answer does not fit the check")
+    ways, parked = ({t: n for t, n in by.items() if t in tables} for by in (said.in_flight, said.parked))
+    return msgspec.structs.replace(said, failed=said.failed[:FAILED_CHARS_MAX], in_flight=ways, parked=parked)
 
 
 def next_ask(ask: BookAsk, central: BookAnswer, till: BookAnswer) -> BookAsk | None:

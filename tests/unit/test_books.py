@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core import books
 from orchestrator.core.book_language import End, check, with_nulls, with_parameters
-from orchestrator.core.books import BookAnswer, BookAsk, answer, compared, next_ask, texts_of
+from orchestrator.core.books import BookAnswer, BookAsk, answer, compared, fitted, next_ask, texts_of
 from orchestrator.core.digest import Texts
 from orchestrator.core.plan import Book, Column
 from orchestrator.core.reconciliation import DIFFERENCES_MAX
@@ -162,3 +162,24 @@ def test_a_check_that_cannot_be_made_does_not_hold() -> None:
 def test_a_tills_values_are_those_of_head_office() -> None:
     (texts,) = texts_of(BOOK, [("2026-03-13 00:00:00", 42.0, 0.1 + 0.2)])
     assert texts == ("2026-03-13", "42", "0.3"), "a double's noise is no money"
+
+
+@pytest.mark.parametrize(
+    ("ask", "said"),
+    [
+        (BookAsk(rows=True), BookAnswer(1, rows=(("2026-03-13", "1"),))),
+        (BookAsk(rows=True), BookAnswer(1, rows=((),))),
+        (BookAsk(rows=True), BookAnswer(2, rows=(("2026-03-13", "1", "5"), ("2026-03-13", "1", "6")))),
+        (BookAsk(), BookAnswer(1, rows=(("2026-03-13", "1", "5"),))),
+        (BookAsk(rows=True), BookAnswer(1, rows=tuple(rows(books.ROWS_MAX + 1)))),
+    ],
+)
+def test_an_answer_that_somebody_made_up_is_a_check_that_failed(ask: BookAsk, said: BookAnswer) -> None:
+    found = compared(BOOK, ask, answer(BOOK, rows(2), ask), fitted(BOOK, ask, said, {"public.closure"}))
+    assert (found.ok, found.state, found.note) == (False, "failed", "till: its answer does not fit the check")
+
+
+def test_what_a_till_says_beside_is_cut_to_what_can_be() -> None:
+    said = BookAnswer(failed="x" * 9_999, in_flight={"public.closure": 1, "<b>": 2}, parked={"y" * 99: 1})
+    kept = fitted(BOOK, BookAsk(), said, {"public.closure"})
+    assert (len(kept.failed), kept.in_flight, kept.parked) == (300, {"public.closure": 1}, {})
