@@ -15,8 +15,9 @@ import psycopg
 from psycopg import sql
 
 from orchestrator.central.faults import is_row_fault, reason_of
+from orchestrator.central.fields import Field
 from orchestrator.central.pieces import Piece, comma
-from orchestrator.central.unit import Field, Unit
+from orchestrator.central.unit import Unit
 from orchestrator.core import values
 from orchestrator.core.changes import Row, Shape
 from orchestrator.errors import RowFault, TillsyncError

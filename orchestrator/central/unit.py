@@ -3,71 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from msgspec.structs import replace
 from psycopg import sql
 
 from orchestrator import assets
 from orchestrator.central import scope as scopes
 from orchestrator.central.capture import identifier, log_name
-from orchestrator.central.facts import ColumnFacts, Facts
+from orchestrator.central.facts import Facts
+from orchestrator.central.fields import Constant, Field, digits, judged, name_if_changed, outcome
 from orchestrator.central.pieces import Piece, any_of, column, comma, equal, joined, json_object, literal, raw
 from orchestrator.central.scope import Scope
 from orchestrator.core import encodings
 from orchestrator.core.changes import Shape
 from orchestrator.core.documents import Document
 from orchestrator.core.plan import Channel, Column, Table
-from orchestrator.errors import TillsyncError
+from orchestrator.errors import ConfigError, TillsyncError
 from orchestrator.policies import rules
 from orchestrator.policies.contest import Judges, Rules
-
-
-@dataclass(frozen=True)
-class Field:
-    """A column that a change carries: its place among the unit's fields, and in the images of the shape."""
-
-    place: int
-    source: int
-    column: Column
-    facts: ColumnFacts
-    is_key: bool
-
-    @property
-    def name(self) -> str:
-        return self.column.name
-
-    def at(self, letter: str, alias: str = "s") -> Piece:
-        """`s.n0`: this field's new (n), old (o), central (c) or outcome (v) value in stage or work."""
-        return sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(f"{letter}{self.place}"))
-
-    def differs(self, one: str, other: str) -> Piece:
-        """Whether two of the field's values are not the same, NULL counted as a value."""
-        forms = {"typed": "{}", "string": '{} COLLATE "C"', "text": '{}::text COLLATE "C"'}
-        form = sql.SQL(forms[self.facts.compare])
-        unit = encodings.named(self.column.encode).unit if self.column.encode else None
-        if unit and self.column.kind != "date":
-            form = sql.SQL(f"date_trunc('{unit}', {{}})")  # finer than this the till cannot hold it
-        return sql.SQL("{} IS DISTINCT FROM {}").format(form.format(self.at(one)), form.format(self.at(other)))
-
-    def declared(self, letter: str) -> Piece:
-        collation = f" COLLATE {self.facts.collation}" if self.facts.collation else ""
-        return sql.SQL("{} {}").format(sql.Identifier(f"{letter}{self.place}"), raw(self.facts.type + collation))
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A column that central gets and the till does not have, with the value for this node as text."""
-
-    name: str
-    type: str
-    text: str | None
-
-    @property
-    def value(self) -> Piece:
-        return sql.SQL("{}::{}").format(literal(self.text), raw(self.type))
 
 
 @dataclass(frozen=True)
@@ -144,10 +101,10 @@ class Unit:
             **{f"{letter}_text": comma(sql.SQL("{}::text").format(f.at(letter)) for f in each) for letter in "noc"},
             "k_o": comma(f.at("o", "k") for f in each),
             "t_c": comma(sql.SQL("t.{} AS {}").format(column(f.name), sql.Identifier(f"c{f.place}")) for f in each),
-            "outcome": comma(_outcome(f) for f in each),
-            "judged": comma(_judged(f) for f in each),
-            "mask": _digits(self.values, "v", "c"),
-            **{f"{a}_{b}": _digits(each, a, b) for a, b in ("no", "co", "nc")},
+            "outcome": comma(outcome(f) for f in each),
+            "judged": comma(judged(f) for f in each),
+            "mask": digits(self.values, "v", "c"),
+            **{f"{a}_{b}": digits(each, a, b) for a, b in ("no", "co", "nc")},
         }
 
     def _judgement(self) -> dict[str, Piece]:
@@ -157,7 +114,7 @@ class Unit:
             "differs": any_of(self._meets(f) for f in self.values),
             "clashes": any_of(self._clash(f) for f in self.values),
             "changed_columns": sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
-                comma(_name_if_changed(f) for f in self.fields)
+                comma(name_if_changed(f) for f in self.fields)
             ),
         }
 
@@ -243,7 +200,7 @@ def make(channel: Channel, table: Table, shape: Shape, facts: Facts, node: str, 
             "TS-311", f"{table.name} has no column {missing[0]} any more", hint="run `tillsync install central` again"
         )
     places = {name: place for place, name in enumerate(shape.columns)}
-    columns = [c for c in table.columns if c.name in places]
+    columns = [_as_captured(c, shape, places[c.name]) for c in table.columns if c.name in places]
     fields = tuple(
         Field(place, places[c.name], c, at_central[c.name], c.name in table.key) for place, c in enumerate(columns)
     )
@@ -260,6 +217,20 @@ def make(channel: Channel, table: Table, shape: Shape, facts: Facts, node: str, 
     return Unit(table, channel.direction, shape, fields, constants, rules(table), document, scope)
 
 
+def _as_captured(column: Column, shape: Shape, place: int) -> Column:
+    """The column with the encoding that its values were captured in, which the plan's may not be any more."""
+    if not shape.encodings:
+        return column
+    if len(shape.encodings) != len(shape.columns):
+        raise TillsyncError("TS-310", f"a shape of {shape.table} is not whole", hint="look at its sender")
+    captured = replace(column, encode=shape.encodings[place] or None)
+    try:
+        encodings.check(captured)
+    except ConfigError as e:
+        raise TillsyncError("TS-310", f"{shape.table}: {e.message}", hint="look at its sender") from None
+    return captured
+
+
 def _given(given: str, node: str, params: Mapping[str, Any]) -> str | None:
     """The value of a `set` column: `:node`, a parameter of the node, or the text itself."""
     if not given.startswith(":"):
@@ -268,25 +239,3 @@ def _given(given: str, node: str, params: Mapping[str, Any]) -> str | None:
         return node
     value = params.get(given[1:])
     return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
-
-
-def _outcome(f: Field) -> Piece:
-    """The field's value where no policy has to be asked: central's where the till did not change it."""
-    kept = sql.SQL("s.there AND s.had AND s.has AND NOT ({})").format(f.differs("n", "o"))
-    return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(kept, f.at("c"), f.at("n"))
-
-
-def _judged(f: Field) -> Piece:
-    return sql.SQL("{} = (r.v ->> {})::{}").format(
-        sql.Identifier(f"v{f.place}"), sql.Literal(f.place), raw(f.facts.type)
-    )
-
-
-def _digits(fields: Iterable[Field], one: str, other: str) -> Piece:
-    """A text with a 1 for each field whose two values differ, else a 0."""
-    digits = (sql.SQL("CASE WHEN {} THEN '1' ELSE '0' END").format(f.differs(one, other)) for f in fields)
-    return joined(digits, " || ", "''")
-
-
-def _name_if_changed(f: Field) -> Piece:
-    return sql.SQL("CASE WHEN {} THEN {} END").format(f.differs("n", "o"), literal(f.name))

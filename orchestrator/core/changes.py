@@ -23,11 +23,16 @@ ORIGIN = Position(0, 0)
 
 
 class Shape(msgspec.Struct, frozen=True, array_like=True):
-    """The columns that images of a table carry: central's table name, column names, and the key among them."""
+    """The columns that images of a table carry: central's table name, column names, and the key among them.
+
+    encodings: how the till stored each column when the change was captured, "" for the type's own way; empty where none
+    had an encoding. A till of an earlier version does not say, and those of the plan are taken.
+    """
 
     table: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
+    encodings: tuple[str, ...] = ()
 
 
 class Change(NamedTuple):

@@ -34,22 +34,33 @@ class StoredShape:
 
 def of_table(table: Table, number: int) -> StoredShape:
     """The shape of a table of the plan."""
-    shape = Shape(table.name, table.column_names, tuple(c.name for c in table.till_key))
+    encodings = tuple(c.encode or "" for c in table.columns)
+    key = tuple(c.name for c in table.till_key)
+    shape = Shape(table.name, table.column_names, key, encodings if any(encodings) else ())
     return StoredShape(number, table.till, tuple(c.till for c in table.columns), shape)
 
 
 def load(db: apsw.Connection) -> dict[int, StoredShape]:
     """All shapes by their number."""
-    found = rows(db, "SELECT id, till, till_columns, central, columns, key FROM tillsync_shape ORDER BY id")
-    return {r[0]: StoredShape(r[0], r[1], _names(r[2]), Shape(r[3], _names(r[4]), _names(r[5]))) for r in found}
+    encodings = "encodings" if has_encodings(db) else "'[]'"
+    found = rows(
+        db, f"SELECT id, till, till_columns, central, columns, key, {encodings} FROM tillsync_shape ORDER BY id"
+    )
+    return {r[0]: StoredShape(r[0], r[1], _names(r[2]), Shape(r[3], *map(_names, r[4:]))) for r in found}
+
+
+def has_encodings(db: apsw.Connection) -> bool:
+    """Whether the file's table has room for them: an earlier version's has not."""
+    return any(c[1] == "encodings" for c in rows(db, "PRAGMA main.table_info(tillsync_shape)"))
 
 
 def insert(stored: StoredShape) -> str:
     """The statement that stores a shape."""
     shape = stored.shape
-    texts = (stored.till, json(stored.till_columns), shape.table, json(shape.columns), json(shape.key))
+    lists = (json(names) for names in (shape.columns, shape.key, shape.encodings))
+    texts = (stored.till, json(stored.till_columns), shape.table, *lists)
     values = ", ".join([str(stored.id), *(apsw.format_sql_value(t) for t in texts)])
-    return f"INSERT INTO tillsync_shape (id, till, till_columns, central, columns, key) VALUES ({values})"
+    return f"INSERT INTO tillsync_shape (id, till, till_columns, central, columns, key, encodings) VALUES ({values})"
 
 
 def json(names: tuple[str, ...]) -> str:

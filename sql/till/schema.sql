@@ -51,14 +51,16 @@ INSERT OR IGNORE INTO tillsync_settled
 SELECT 1, coalesce(min(CASE op WHEN 'M' THEN seq END) - 1, max(seq), 0) FROM tillsync_changelog;
 
 -- What the images of a changelog entry are (changelog.tab = shape.id). A shape never changes: other columns, other id.
--- central, columns and key are central's names, till and till_columns the till's; lists are JSON arrays.
+-- central, columns and key are central's names, till and till_columns the till's; encodings says how each column was stored,
+-- [] where all in their type's own way. Lists are JSON arrays.
 CREATE TABLE IF NOT EXISTS tillsync_shape (
     id           INTEGER PRIMARY KEY,
     central      TEXT NOT NULL,
     columns      TEXT NOT NULL,
     key          TEXT NOT NULL,
     till         TEXT NOT NULL,
-    till_columns TEXT NOT NULL
+    till_columns TEXT NOT NULL,
+    encodings    TEXT NOT NULL DEFAULT '[]'
 );
 
 CREATE TABLE IF NOT EXISTS tillsync_plan (

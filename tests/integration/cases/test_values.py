@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from orchestrator.central import schema
 from orchestrator.core.world import World
 from tests.integration.cases.shop import Shop, Till
 
@@ -415,3 +416,23 @@ def test_b89_a_uuid_of_16_bytes_is_declared(build: Build) -> None:
     till.sql("DELETE FROM t WHERE name = 'b'")
     shop.settle()
     assert shop.sql("SELECT name FROM t") == [("a",)]
+
+
+def test_what_was_captured_in_another_encoding_is_read_in_that_one(build: Build) -> None:
+    """The plan changes from seconds to milliseconds while changes of the till are on their way."""
+    central = "CREATE TABLE t (id int PRIMARY KEY, at timestamptz)"
+    shop, till = build(central, "CREATE TABLE t (id INTEGER PRIMARY KEY, at INTEGER)", encode={"at": "unix_s"})
+    shop.settle()
+    till.sql("INSERT INTO t VALUES (1, 1700000000)")
+    [table] = shop.settings.channel[0].table
+    changed = shop.settings.channel[0].model_copy(
+        update={"table": (table.model_copy(update={"encode": {"at": "unix_ms"}}),)}
+    )
+    shop.settings = shop.settings.model_copy(update={"channel": (changed,)})
+    schema.install(shop.conn, schema.prepare(shop.conn, shop.settings))
+    shop.settle()
+    till.sql("INSERT INTO t VALUES (2, 1700000000000)")
+    shop.settle()
+    instants = "SELECT id, extract(epoch FROM at)::bigint FROM t ORDER BY id"
+    assert shop.sql(instants) == [(1, 1700000000), (2, 1700000000)]
+    assert till.sql("SELECT id, at FROM t ORDER BY id") == [(1, 1700000000000), (2, 1700000000000)]
