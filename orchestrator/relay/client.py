@@ -181,6 +181,11 @@ class CentralRelay(_Relay):
             h.get("results", False),
         )
 
+    def hold_lease(self, holder: str, seconds: int) -> str | None:
+        """Be the head office that publishes here, for so many seconds; None, or who else it is."""
+        other: str | None = self._value("hold_lease", holder=holder, seconds=seconds)
+        return other
+
     def put_tick(self, n: int, epoch: int, token: int, plan_version: int, served: Sequence[int]) -> None:
         self._call("put_tick", n=n, epoch=epoch, token=token, plan_version=plan_version, served=list(served))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -13,13 +14,15 @@ from filelock import FileLock, Timeout
 
 from orchestrator import assets, postgres
 from orchestrator.core.world import World
-from orchestrator.errors import Busy
+from orchestrator.errors import Busy, Unreachable
+from orchestrator.relay.client import CentralRelay, connect_central
 from orchestrator.settings import CentralSettings, TillSettings
 
 PATIENCE_SECONDS = 2.0
 """A run that was killed a moment ago still holds its lease until the server has noticed."""
 
 TRY_SECONDS = 0.1
+RELAY_LEASE_SECONDS = 60
 CENTRAL_LOCK = (0x7115, 0x5C)
 
 
@@ -37,10 +40,44 @@ class Lease(Protocol):
     def release(self) -> None: ...
 
 
+class RelayLease:
+    """One head office at a relay: an old primary that comes back, or a copy that somebody started, does not publish
+    beside the real one. It is held by central's database, not by a process, and needs no session: it runs out."""
+
+    def __init__(self, relay: CentralRelay, world: World) -> None:
+        self._relay, self._world = relay, world
+        self._renew_at = -inf
+
+    def hold(self, conn: psycopg.Connection, place: str) -> None:
+        """Take it or renew it, where it is time to. A relay that is away or too old for it is no reason to stop.
+
+        Raises Busy TS-849 where another head office has it.
+        """
+        if self._world.monotonic() < self._renew_at:
+            return
+        row = conn.execute(assets.query("service.identity")).fetchone()
+        try:
+            other = self._relay.hold_lease(str(row[0]) if row else "", RELAY_LEASE_SECONDS)
+        except (Unreachable, psycopg.errors.UndefinedFunction):
+            other = None
+        if other is not None:
+            raise Busy(
+                "TS-849",
+                f"another head office ({other}) publishes to the relay of {place}",
+                hint=f"stop the one that is not head office any more; its lease runs out in {RELAY_LEASE_SECONDS} s",
+            )
+        self._renew_at = self._world.monotonic() + RELAY_LEASE_SECONDS / 3
+
+    def close(self) -> None:
+        self._relay.close()
+
+
 class CentralLease:
-    """A session's advisory lock: it goes when the session does, whatever ended that. Needs a direct connection."""
+    """A session's advisory lock: it goes when the session does, whatever ended that. Needs a direct connection. With it
+    goes the lease at the relay."""
 
     def __init__(self, settings: CentralSettings, world: World) -> None:
+        self._relay = RelayLease(connect_central(postgres.conninfo(settings.relay)), world)
         self._dsn = postgres.conninfo(settings.central)
         self._place = postgres.place_of(settings.central.dsn)
         self._world = world
@@ -51,13 +88,16 @@ class CentralLease:
         with self._one, postgres.translated(self._place):
             if self._conn is not None and not self._conn.closed:
                 self._conn.execute("SELECT")
+                self._relay.hold(self._conn, self._place)
                 return
             self._drop()
             conn = postgres.connect(self._dsn, "tillsync lease")
             try:
                 self._take(conn)
+                self._relay.hold(conn, self._place)
             except BaseException:
                 conn.close()
+                self._relay.close()
                 raise
             self._conn = conn
 
@@ -78,6 +118,7 @@ class CentralLease:
     def release(self) -> None:
         with self._one:
             self._drop()
+            self._relay.close()
 
     def _drop(self) -> None:
         if self._conn is not None:

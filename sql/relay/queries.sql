@@ -27,6 +27,9 @@ SELECT * FROM relay.parts(%(n)s, %(stream)s, %(kind)s, %(first)s, %(bytes_max)s)
 -- name: claim
 SELECT relay.claim(%(identity)s)
 
+-- name: hold_lease
+SELECT relay.hold_lease(%(holder)s, %(seconds)s)
+
 -- name: release
 SELECT relay.release(%(node)s)
 

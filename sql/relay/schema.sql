@@ -7,6 +7,9 @@ CREATE TABLE IF NOT EXISTS relay.state (
     epoch        bigint NOT NULL DEFAULT 1,
     version      integer NOT NULL DEFAULT 1
 );
+-- lease_holder: the head office that publishes here, until somebody else may
+ALTER TABLE relay.state ADD COLUMN IF NOT EXISTS lease_holder text;
+ALTER TABLE relay.state ADD COLUMN IF NOT EXISTS lease_until timestamptz;
 INSERT INTO relay.state DEFAULT VALUES ON CONFLICT DO NOTHING;
 
 -- who a login is; a node may have two logins while its password is rotated
