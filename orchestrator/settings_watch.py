@@ -146,7 +146,7 @@ class ClosureSettings(Part):
 class WatchSettings(Part):
     """From when on something is a trouble."""
 
-    silent_minutes: Minutes = 15
+    silent_minutes: Annotated[float, Field(ge=2, le=44_640)] = 15  # a till says something once a minute
     lag_minutes: Minutes = 15
     parked_max: Annotated[int, Field(ge=0)] = 0
     conflicts_hour_max: Annotated[int, Field(ge=0)] = 0

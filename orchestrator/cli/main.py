@@ -24,6 +24,7 @@ COMMANDS = {
     "reconcile": "reconcile",
     "repair": "repair",
     "conflicts": "conflicts",
+    "notify": "notify",
     "parked": "parked",
     "explain": "explain",
     "sync": "sync",

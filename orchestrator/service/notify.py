@@ -21,13 +21,15 @@ from orchestrator.core import alerts, messages
 from orchestrator.core.alerts import Alert
 from orchestrator.core.calendar import Calendar
 from orchestrator.core.messages import Message
+from orchestrator.core.world import World
+from orchestrator.errors import ConfigError
 from orchestrator.log import logger
 from orchestrator.masking import mask
 from orchestrator.report.troubles import OF_REPORTS
 from orchestrator.service.metrics import Rounds
-from orchestrator.service.senders import Letter, Refused, Send
+from orchestrator.service.senders import Letter, Refused, Send, ways
 from orchestrator.settings import CentralSettings
-from orchestrator.settings_watch import minutes
+from orchestrator.settings_watch import NotifySettings, minutes
 
 DAY = timedelta(days=1)
 CLAIMED = timedelta(minutes=5)
@@ -123,6 +125,17 @@ class Notifier:
         )
         self.post(conn, [summary], now)
         conn.execute(_sql("digested"), {"day": day})
+
+
+def tried(settings: NotifySettings, world: World) -> dict[str, str]:
+    """Send a message each way, now; by way why it did not go, '' where it did. Raises TS-865 where there is none."""
+    found = ways(settings)
+    if not found:
+        raise ConfigError("TS-865", "`[notify]` names nobody", hint="add `[notify.mail]`, say: see docs/monitoring.md")
+    text = "This is a test. Troubles of the chain will come this way."
+    number = f"test.{world.random63():x}"
+    letter = Letter(number, "test", f"[{settings.name}] a test", text, {"troubles": []}, world.now())
+    return {way: fault_of(send, letter) for way, send in found.items()}
 
 
 def fault_of(send: Send, letter: Letter) -> str:

@@ -91,7 +91,7 @@ def run(
         settings = parts.settings
         level = "debug" if verbose else settings.log_level
         log.configure(level=level, form=settings.log.format, stream=stream)
-        with seeing.beside(parts.node, settings, parts.world) as seen:
+        with log.bound(**labels), seeing.beside(parts.node, settings, parts.world) as seen:
             lanes, lease = seen.lanes(parts.lanes), seen.lease(parts.lease)
             ended = scheduler.run(lanes, lease, parts.world, labels, manager, stopping)
         if ended is not Ended.RELOAD:

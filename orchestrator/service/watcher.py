@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,7 +45,8 @@ class Watcher:
         self._away = _Away(settings, self._ways)
         self._said = ""
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="watcher")
+        # A thread does not inherit the log's labels.
+        self._thread = threading.Thread(target=copy_context().run, args=(self._run,), daemon=True, name="watcher")
 
     @property
     def has_ways(self) -> bool:

@@ -35,6 +35,7 @@ READS = {
     "reload",
     "service install",
     "service uninstall",
+    "notify test",
     "conflicts list",
     "conflicts show",
     "parked list",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -17,13 +18,21 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from orchestrator.core.world import World, real_world
-from orchestrator.errors import Unreachable
+from orchestrator.errors import ConfigError, Unreachable
 from orchestrator.service import seeing
 from orchestrator.service.health import Health
 from orchestrator.service.metrics import Rounds
+from orchestrator.service.notify import tried
 from orchestrator.service.watcher import Watcher
 from orchestrator.settings import CentralSettings
-from orchestrator.settings_watch import ClosureSettings, MailSettings, NotifySettings, WatchSettings, WebhookSettings
+from orchestrator.settings_watch import (
+    AppriseSettings,
+    ClosureSettings,
+    MailSettings,
+    NotifySettings,
+    WatchSettings,
+    WebhookSettings,
+)
 from tests.integration.cases.post import Hook, Mailbox, free_port, mail_server, web_server
 from tests.integration.cases.shop import Shop
 
@@ -357,3 +366,26 @@ def test_beside_a_service_it_runs_by_itself_and_ends_with_it(post: Post, shop: S
     assert post.watcher is not None
     before = len(shop.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'tillsync status'"))
     assert before <= 1
+
+
+def test_a_test_message_says_which_way_does_not_go(post: Post) -> None:
+    notify = post.settings.notify
+    assert tried(notify, post.world) == {"mail": "", "webhook": ""}
+    assert post.new() == ["a test"]
+    post.hook.answers = 500
+    assert tried(notify, post.world) == {"mail": "", "webhook": "127.0.0.1 answers 500"}
+    with pytest.raises(ConfigError, match="TS-865"):
+        tried(NotifySettings(), post.world)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the package's own
+def test_apprise_is_asked_for_where_it_is_needed(post: Post) -> None:
+    asked = NotifySettings(apprise=AppriseSettings(urls=[post.hook.url.replace("http://", "json://")]))
+    if find_spec("apprise") is None:
+        with pytest.raises(ConfigError, match=r"pip install 'tillsync\[apprise\]'"):
+            tried(asked, post.world)
+        pytest.skip("NO APPRISE HERE: pip install apprise to have a message go through it as well")
+    assert tried(asked, post.world) == {"apprise": ""}
+    assert post.hook.got[0]["title"] == "[Tillsync] a test"
+    with pytest.raises(ConfigError, match="TS-863"):
+        tried(NotifySettings(apprise=AppriseSettings(urls=["nonsense://x"])), post.world)
