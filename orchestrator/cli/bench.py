@@ -90,6 +90,17 @@ def chain(
 
 
 @bench_app.command()
+def reconcile(rows: Rows = 100_000, rounds: Rounds = 5, json: Json = False) -> None:
+    """Comparing a till's table of so many rows with head office's, against reading it; and the bytes at the relay.
+
+    Examples:
+
+        tillsync bench reconcile --json
+    """
+    _measure("reconcile", json, rows=rows, rounds=rounds)
+
+
+@bench_app.command()
 def memory(rows: Rows = 100_000, json: Json = False) -> None:
     """The most that each agent's process holds while so many rows go down and so many come up.
 

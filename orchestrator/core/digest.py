@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from hashlib import md5
 
-from orchestrator.core import encodings
+from orchestrator.core import digest_quick, encodings
 from orchestrator.core.changes import Value
 from orchestrator.core.plan import Column
 from orchestrator.errors import RowFault
@@ -80,7 +80,7 @@ def till_text(column: Column, *, sent_up: bool) -> Callable[[Value], str | None]
         except (RowFault, ValueError, ArithmeticError, TypeError, struct.error):
             return f"\0{v!r}"
 
-    return text
+    return digest_quick.wrapped(column, text, sent_up=sent_up)
 
 
 def shown(column: Column, text: str | None) -> str | None:
@@ -125,8 +125,13 @@ class Sum:
     @property
     def digest(self) -> tuple[int, int, int]:
         """How many rows, and the two halves as PostgreSQL's bigint."""
-        raw = self.value.to_bytes(16, "big")
-        return self.rows, int.from_bytes(raw[:8], "big", signed=True), int.from_bytes(raw[8:], "big", signed=True)
+        return halves(self.rows, self.value)
+
+
+def halves(rows: int, value: int) -> tuple[int, int, int]:
+    """A count, and a sum of 128 bits as two of PostgreSQL's bigint."""
+    raw = value.to_bytes(16, "big")
+    return rows, int.from_bytes(raw[:8], "big", signed=True), int.from_bytes(raw[8:], "big", signed=True)
 
 
 def bits_for(rows: int) -> int:

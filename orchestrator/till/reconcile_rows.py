@@ -12,7 +12,18 @@ import msgspec
 
 from orchestrator import assets
 from orchestrator.core.comparing import MARKS_MAX, ROWS_MAX, Again, TableAnswer, TableAsk
-from orchestrator.core.digest import Sum, Texts, bucket, hashed, is_compared, key_texts, row_text, shown, till_text
+from orchestrator.core.digest import (
+    Sum,
+    Texts,
+    bucket,
+    halves,
+    hashed,
+    is_compared,
+    key_texts,
+    row_text,
+    shown,
+    till_text,
+)
 from orchestrator.core.plan import Column
 from orchestrator.core.values import quote_sqlite as q
 from orchestrator.log import logger
@@ -44,6 +55,8 @@ def table_answer(db: apsw.Connection, target: Target, ask: TableAsk, lacks: Sequ
     told: list[Texts] = []
     marks = bytearray()
     low: int | None = None
+    if asked.is_whole:
+        return _whole(db, target, asked, lacks)
     for row in scan(db, target, [c.till for c in asked.columns]):
         key, at = asked.place(row)
         if at is None:
@@ -63,6 +76,16 @@ def table_answer(db: apsw.Connection, target: Target, ask: TableAsk, lacks: Sequ
     buckets = tuple((number, *total.digest) for number, total in sorted(sums.items()))
     lowest = None if low is None else str(low)
     return TableAnswer(buckets, tuple(told), lacks=tuple(lacks), low=lowest, marks=bytes(marks))
+
+
+def _whole(db: apsw.Connection, target: Target, asked: _Asked, lacks: Sequence[str]) -> TableAnswer:
+    """One digest of all rows, which most comparisons end with."""
+    count = total = 0
+    texts = asked.texts
+    for row in scan(db, target, [c.till for c in asked.columns]):
+        count += 1
+        total ^= int.from_bytes(hashed(row_text(texts(row))), "big")
+    return TableAnswer(((0, *halves(count, total)),) if count else (), lacks=tuple(lacks))
 
 
 def labelled(target: Target, ask: TableAsk, answer: TableAnswer, labels: Labels) -> TableAnswer:
@@ -91,6 +114,7 @@ class _Asked:
         self.texts: Callable[[Sequence[Any]], Texts] = key_texts(self.columns, sent_up=sent_up)
         self.has_low = sent_up and target.table.till_key[0].kind == "int"
         self._low = int(ask.low) if ask.low is not None else None
+        self.is_whole = ask == TableAsk(without=ask.without) and not self.has_low
 
     def place(self, row: Sequence[Any]) -> tuple[Sequence[Any], int | None]:
         """The row's key, and the bucket that it is in; None for a row that is not asked about."""

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.timeout(120)
         (("latency", "--updates", "3"), {"ratio", "p50_ms", "max_ms"}),
         (("memory", "--rows", "500"), {"ratio", "peak_mb"}),
         (("locks", "--rows", "2000", "--rounds", "1"), {"ratio", "longest_ms", "refused"}),
+        (("reconcile", "--rows", "500", "--rounds", "1"), {"ratio", "equal_bytes", "wrong_bytes"}),
         pytest.param(
             ("chain", "--rows", "500"),
             {"ratio", "100 tills", "10000 tills"},

@@ -20,6 +20,8 @@ from tests.integration.cases.reconciling import (
 )
 from tests.integration.cases.shop import Shop, Till
 
+pytestmark = pytest.mark.xdist_group("reconcile")
+
 
 @pytest.fixture(scope="module")
 def shop(module_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
