@@ -33,6 +33,7 @@ TITLES = {
     "backup": "backup old",
     "machine": "another machine with a copy",
     "set_aside": "rows set aside",
+    "refused": "uploads refused",
     "relay": "the relay does not answer",
     "stopped": "head office's service does not run",
     "rounds": "head office's rounds fail",

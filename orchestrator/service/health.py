@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError
+from orchestrator.report.troubles import CENTRAL, Trouble
 from orchestrator.service.lease import Lease
 from orchestrator.service.metrics import Rounds
 from orchestrator.service.rounds import Agent, Moved
@@ -24,13 +25,15 @@ SILENT_SECONDS = 900.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """failed: what the newest round, or what had to be done before it, failed with, '' after a good one."""
+    """failed: what the newest round, or what had to be done before it, failed with, '' after a good one. refused: by
+    branch, why its uploads are not taken."""
 
     started_at: datetime
     begun_at: datetime | None = None
     succeeded_at: datetime | None = None
     failed: str = ""
     code: str = ""
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 class Health:
@@ -97,7 +100,28 @@ class Health:
         """A round ended well."""
         self._rounds.succeeded(report)
         with self._one:
-            self._state = replace(self._state, succeeded_at=self._world.now(), failed="", code="")
+            self._state = replace(
+                self._state,
+                succeeded_at=self._world.now(),
+                failed="",
+                code="",
+                refused=dict(getattr(report, "refused", {})),
+            )
+
+    def added_to(self, chain: Mapping[str, Any]) -> dict[str, Any]:
+        """Head office's status with what only its service knows: uploads that it refuses, and that its rounds fail,
+        where that is not the relay's being away."""
+        state = self._state
+        known = [t for t in chain["troubles"] if t["cause"] != "stopped"]  # whoever is asked here does run
+        if state.failed and "error" not in chain["relay"]:
+            known.insert(0, _trouble("rounds", CENTRAL, state.failed, "docs/errors.md explains the code"))
+        for node, why in state.refused.items():
+            known.append(_trouble("refused", node, f"its uploads are not taken: {why}", "they wait in the relay"))
+        return {**chain, "troubles": known}
+
+
+def _trouble(cause: str, subject: str, what: str, remedy: str) -> dict[str, str]:
+    return asdict(Trouble(cause, subject, what, remedy))
 
 
 class _WatchedAgent:

@@ -16,7 +16,19 @@ SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0, 600.0)
 MOVED = ("sent", "received", "merged", "rows", "uploads", "conflicts", "parked")
 CAUSES = (
     *("backup", "certificate", "clock", "closure", "conflicts", "differs", "disk", "drift", "failing", "labels"),
-    *("lag", "machine", "parked", "relay", "rounds", "schema", "set_aside", "silent", "stopped", "undecided"),
+    *(
+        "lag",
+        "machine",
+        "parked",
+        "refused",
+        "relay",
+        "rounds",
+        "schema",
+        "set_aside",
+        "silent",
+        "stopped",
+        "undecided",
+    ),
 )
 """The causes of troubles. One that there is none of is shown as 0, so that an alert sees it come."""
 

@@ -40,6 +40,11 @@ class Seen:
     registry: CollectorRegistry
     port: int | None = None
 
+    def status(self) -> dict[str, Any]:
+        """The status with what the rounds know. Raises TillsyncError."""
+        status = self.glance.status()
+        return self.health.added_to(status) if "branches" in status else status
+
     def lanes(self, lanes: Sequence[Lane]) -> list[Lane]:
         """The lanes, of whose first, the one that the service is for, the rounds are noted."""
         return [replace(lanes[0], agent=self.health.agent(lanes[0].agent)), *lanes[1:]]
@@ -58,7 +63,7 @@ def beside(node: str, settings: Common, world: World) -> Iterator[Seen]:
         glance, known = _glance(settings, world)
         open_things.callback(glance.close)
         seen = Seen(Health(world, counted), glance, registry)
-        registry.register(metrics.OfStatus(known, lambda: _status_or_none(glance)))
+        registry.register(metrics.OfStatus(known, lambda: _status_or_none(seen)))
         if isinstance(settings, CentralSettings):
             _watch(settings, world, seen.health, counted, open_things)
         yield _shown(settings.http.listen, seen, open_things) if settings.http.listen is not None else seen
@@ -124,7 +129,7 @@ def _status(seen: Seen) -> Page:
         "is_ready": seen.health.is_ready,
     }
     try:
-        return as_json(HTTPStatus.OK, {"rounds": rounds, **seen.glance.status()})
+        return as_json(HTTPStatus.OK, {"rounds": rounds, **seen.status()})
     except TillsyncError as e:
         return as_json(HTTPStatus.SERVICE_UNAVAILABLE, {"rounds": rounds, "error": str(e)})
 
@@ -134,8 +139,8 @@ def _metrics(registry: CollectorRegistry, headers: Message) -> Page:
     return Page(HTTPStatus.OK, kind, encode(registry))
 
 
-def _status_or_none(glance: Glance) -> Mapping[str, Any] | None:
+def _status_or_none(seen: Seen) -> Mapping[str, Any] | None:
     try:
-        return glance.status()
+        return seen.status()
     except TillsyncError:
         return None

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Mapping
 from contextvars import copy_context
 from datetime import datetime, timedelta
-from typing import Any
 
 from orchestrator import postgres
 from orchestrator.core import alerts, messages
@@ -68,7 +67,7 @@ class Watcher:
         """Once. It never raises."""
         now = self._world.now()
         try:
-            chain = self._with_rounds(self._glance.status(0))
+            chain = self._health.added_to(self._glance.status(0))
             with postgres.translated(postgres.place_of(self._settings.central.dsn)):
                 conn = self._reader.connection()
                 self._notifier.look(conn, chain, now)
@@ -82,15 +81,6 @@ class Watcher:
         except Exception as e:
             self._glance.close()
             self._say(repr(e))
-
-    def _with_rounds(self, chain: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The status, with what only the service itself knows: that its rounds fail, and not because of the relay."""
-        state = self._health.state
-        running = [t for t in chain["troubles"] if t["cause"] != "stopped"]  # whoever looks here does run
-        if state.failed and "error" not in chain["relay"]:
-            failing = {"cause": "rounds", "subject": CENTRAL, "what": state.failed, "remedy": "see docs/errors.md"}
-            running = [failing, *running]
-        return {**chain, "troubles": running}
 
     def _say(self, fault: str) -> None:
         if fault != self._said:

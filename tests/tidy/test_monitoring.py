@@ -99,7 +99,7 @@ def test_every_cause_is_a_metric_a_title_and_a_line_of_the_documentation() -> No
     from orchestrator.core.messages import TITLES
 
     source = (ROOT / "orchestrator" / "report" / "troubles.py").read_text(encoding="utf-8")
-    said = set(re.findall(r'Trouble\(\s*"(\w+)"', source)) | {"closure", "rounds"}
+    said = set(re.findall(r'Trouble\(\s*"(\w+)"', source)) | {"closure", "refused", "rounds"}
     assert said == set(metrics.CAUSES)
     assert said | {"office"} == TITLES.keys()
     assert said >= troubles.OF_REPORTS

@@ -118,6 +118,27 @@ def test_a_fault_is_seen_and_its_end(shop: Shop, stack: ExitStack) -> None:
     assert get(seen.port, "/ready")[0] == 200
 
 
+def test_what_only_the_rounds_know_is_a_trouble_too(shop: Shop, stack: ExitStack) -> None:
+    till = shop.till("T1", "B1")
+    shop.settle()
+    seen = stack.enter_context(seeing.beside("central", shop.settings.model_copy(update=HTTP), shop.world))
+    till.sql("INSERT INTO closure VALUES (1, '2026-11-25', 10)")
+    till.sync()
+    shop.sql("UPDATE tillsync.node SET state = 'retired'")
+    seen.health.agent(shop.agent).round()
+    with pytest.raises(Unreachable), seen.health.step():
+        raise Unreachable("TS-400", "it does not answer")
+    found = {t["cause"]: t["what"] for t in json.loads(get(seen.port, "/status")[1])["troubles"]}
+    assert "TS-312" in found["refused"]
+    assert "TS-400" in found["rounds"]
+    shown = families(get(seen.port, "/metrics")[1])
+    assert shown["tillsync_troubles", "refused"] == shown["tillsync_troubles", "rounds"] == 1
+    shop.sql("UPDATE tillsync.node SET state = 'active'")
+    shop.restart()
+    seen.health.agent(shop.agent).round()
+    assert seen.health.added_to({"troubles": [], "relay": {}})["troubles"] == []
+
+
 def test_a_service_whose_rounds_are_not_made_any_more_is_not_live(world: World) -> None:
     now = 0.0
     clock = World(world.now, lambda: now, world.random63, world.sleep, world.crash)
