@@ -110,6 +110,7 @@ class LabelSettings(Part):
     decimal_comma: bool = True
     font: Path | None = None
     font_bold: Path | None = None
+    zpl_font: Annotated[str, Field(pattern=r"^([A-Z0-9]|[A-Z]:[A-Z0-9_]{1,16}\.(TTF|TTE|FNT))$")] = "0"
     query: dict[Name, Annotated[str, Field(min_length=1)]] = {}
 
 

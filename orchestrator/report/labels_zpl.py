@@ -18,32 +18,37 @@ NOT_IN_CODE128 = frozenset(">^~")
 """Signs that begin something else within the field of a barcode; printers do not agree on how to write them."""
 
 
-def zpl_of(labels: Sequence[Label], sheet: Sheet, *, dpi: int = 203) -> bytes:
-    """One format per label."""
-    return "".join(_label(label, sheet, dpi / 25.4) for label in labels).encode()
+def zpl_of(labels: Sequence[Label], sheet: Sheet, *, dpi: int = 203, font: str = "0") -> bytes:
+    """One format per label. `font`: of the printer's, by its letter or its file."""
+    return "".join(_label(label, sheet, dpi / 25.4, font) for label in labels).encode()
 
 
-def _label(label: Label, sheet: Sheet, dots: float) -> str:
+def _label(label: Label, sheet: Sheet, dots: float, font: str) -> str:
     """`dots` to the millimetre."""
+
+    def written(y: int, height: int, said: str) -> str:
+        chosen = f"^A{font}N,{height},{height}" if len(font) == 1 else f"^A@N,{height},{height},{font}"
+        return f"^FO{margin},{y}{chosen}^FH_^FD{escaped(said)}^FS"
+
     width, height, margin = (round(mm * dots) for mm in (sheet.width, sheet.height, MARGIN_MM))
     inner = width - 2 * margin
     letter = max(round(height * 0.10), 16)
     lines = [f"^XA^CI28^PW{width}^LL{height}^LH0,0"]
     y = margin
     for line in wrapped(label.name, _letters(inner, letter), 2):
-        lines.append(_text(margin, y, letter, line))
+        lines.append(written(y, letter, line))
         y += round(letter * 1.1)
     y = margin + round(letter * 2.3)
     price = min(round(height * 0.22), int(inner / (max(len(label.price), 1) * LETTER_WIDTH)))
-    lines.append(_text(margin, y, price, label.price))
+    lines.append(written(y, price, label.price))
     y += round(height * 0.23)
     small = round(letter * 0.8)
     if below := " ".join(t for t in (label.unit, label.note) if t):
-        lines.append(_text(margin, y, small, cut(below, _letters(inner, small))))
+        lines.append(written(y, small, cut(below, _letters(inner, small))))
     y += letter
     barcode = _barcode(label.code, margin, y, inner, height - y - margin - round(2.5 * dots), dots)
     if barcode is None and label.code:
-        barcode = _text(margin, height - margin - small, small, cut(label.code, _letters(inner, small)))
+        barcode = written(height - margin - small, small, cut(label.code, _letters(inner, small)))
     return "\n".join([*lines, *([barcode] if barcode else []), "^XZ", ""])
 
 
@@ -73,10 +78,6 @@ def _barcode(code: str, x: int, y: int, inner: int, tall: int, dots: float) -> s
 def _letters(width: float, height: float) -> int:
     """How many letters of a height fit."""
     return int(width / (height * LETTER_WIDTH))
-
-
-def _text(x: int, y: int, height: int, said: str) -> str:
-    return f"^FO{x},{y}^A0N,{height},{height}^FH_^FD{escaped(said)}^FS"
 
 
 def escaped(said: str) -> str:

@@ -65,6 +65,6 @@ def _content(settings: TillSettings, choice: Choice, sheet: Sheet, listed: Liste
             skip = choice.skip % sheet.count
             return labels_pdf.pdf_of(listed.labels, sheet, skip=skip, font=own.font, bold=own.font_bold)
         case "zpl":
-            return labels_zpl.zpl_of(listed.labels, sheet, dpi=own.dpi)
+            return labels_zpl.zpl_of(listed.labels, sheet, dpi=own.dpi, font=own.zpl_font)
         case _:
             return labels_csv.csv_of(listed.labels, delimiter=choice.delimiter, bom=choice.bom)

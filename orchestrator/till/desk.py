@@ -41,7 +41,7 @@ class Desk:
         if at - self._tidied_at >= TIDY_SECONDS:
             self._tidied_at = at
             noticed.tidy(db, now)
-        seen = (value(db, "PRAGMA data_version"), db.total_changes(), now.date())
+        seen = (value(db, "PRAGMA data_version"), db.total_changes(), now.astimezone().date())
         if not self._told or (seen != self._seen and at - self._looked_at >= LOOK_SECONDS):
             self._seen, self._looked_at = seen, at
             self._told = self._look(db, now)
@@ -53,7 +53,7 @@ class Desk:
         late = due["due"]
         if 0 < late <= LABELS_MAX:
             try:
-                late = labels.late(labels.listed(db, self._settings.labels, KIND).labels, now.date())
+                late = labels.late(labels.listed(db, self._settings.labels, KIND).labels, now.astimezone().date())
             except TillsyncError as e:
                 log.warning("labels", error=str(e))
         said = {"due": due["due"], "late": late, "since": due["since"] if late else None}

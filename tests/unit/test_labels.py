@@ -17,6 +17,7 @@ from orchestrator.errors import ConfigError, UsageError
 from orchestrator.report.labels_csv import csv_of
 from orchestrator.report.labels_pdf import pdf_of
 from orchestrator.report.labels_zpl import zpl_of
+from orchestrator.settings_parts import LabelSettings
 
 DPI = 300
 SLOVAK = "ĽĹŠČŤŽÝÁÍÉÚÄÔŇĎ ľĺščťžýáíéúäôňďŕ"
@@ -185,6 +186,14 @@ def test_a_name_is_no_command_to_the_printer() -> None:
     assert "^CI28" in zpl
     assert "".join(fields(zpl)[:2]).replace(" ", "")[:36] == evil.replace(" ", "")[:36]
     assert "~JR^XZ" in fields(zpl)
+
+
+def test_a_font_of_the_printers_own_is_named() -> None:
+    zpl = zpl_of([label(EAN13)], cut.sheet("roll-58x40"), font="E:TT0003M_.TTF").decode()
+    assert len(re.findall(r"\^A@N,\d+,\d+,E:TT0003M_\.TTF\^FH", zpl)) == len(fields(zpl)) - 1
+    assert "^A0" not in zpl
+    with pytest.raises(ValueError, match="zpl_font"):
+        LabelSettings(zpl_font="0^XA")
 
 
 def test_a_price_is_never_cut() -> None:
