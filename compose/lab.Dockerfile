@@ -1,4 +1,5 @@
-# The servers of the lab, as Debian has them; production uses the images that their makers publish.
+# The servers of the lab, as Debian has them. Production has PgBouncer of here, too, whose makers publish no image, and else the
+# images of the makers.
 ARG SERVER_IMAGE=debian:bookworm-slim
 
 FROM ${SERVER_IMAGE} AS postgres
