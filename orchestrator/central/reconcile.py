@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json, Jsonb
 
 from orchestrator import assets
 from orchestrator.central import reconcile_books, reconcile_side
@@ -107,8 +107,16 @@ class Comparisons:
             return
         self._is_news = done = False
         for row in _rows(conn, "answered"):
-            with conn.transaction():
-                done |= self._step(conn, prepared, row)
+            try:
+                with conn.transaction():
+                    done |= self._step(conn, prepared, row)
+            except psycopg.OperationalError:
+                raise  # the database's, and no answer's
+            except Exception as e:
+                # Whatever a till says stops nobody else, and no tick.
+                log.error("a comparison is given up", node=row["node"], error=repr(e))
+                self._end(conn, row)
+                done = True
         if done and self._maker is None:
             conn.execute(assets.query("central/reconcile.tidy"))
 
@@ -166,17 +174,22 @@ class Comparisons:
                 asks[name] = following
         for name, one in found.items():
             if one.done is not None:
-                body = Jsonb(msgspec.to_builtins(one.done))
+                body = Json(msgspec.to_builtins(one.done))
                 _run(conn, "save", node=row["node"], tab=name, n=row["n"], tick_at=row["tick_at"], body=body)
         book_asks = reconcile_books.judge(conn, prepared, row, answer)
         if asks or book_asks:
             left = {name: one for name, one in found.items() if one.done is None}
             kept = {"asks": asks, "books": book_asks, "found": left}
-            _run(conn, "next_step", **this, **{k: Jsonb(msgspec.to_builtins(v)) for k, v in kept.items()})
+            _run(conn, "next_step", **this, **{k: Json(msgspec.to_builtins(v)) for k, v in kept.items()})
             return False
-        _run(conn, "drop_answer", **this)
-        _run(conn, "finish", **this)
+        self._end(conn, row)
         return True
+
+    @staticmethod
+    def _end(conn: psycopg.Connection, row: Mapping[str, Any]) -> None:
+        with conn.transaction():
+            for block in ("drop_answer", "finish"):
+                _run(conn, block, node=row["node"], id=row["id"], step=row["step"])
 
 
 def _asks(prepared: Prepared, asks: Any) -> Asks:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from orchestrator import assets
 from orchestrator.central import books
@@ -92,7 +92,6 @@ def _sides(conn: psycopg.Connection, n: int, node: str) -> dict[str, BookAnswer]
 
 
 def _save(conn: psycopg.Connection, row: Mapping[str, Any], found: BookComparison) -> None:
-    # jsonb knows no NUL, which a till's text may hold.
-    body = msgspec.json.decode(msgspec.json.encode(found).replace(b"\\u0000", b"\\ufffd"))
+    body = msgspec.to_builtins(found)
     given = {"node": row["node"], "tab": PREFIX + found.book, "n": row["n"], "tick_at": row["tick_at"]}
-    conn.execute(assets.query("central/reconcile.save"), {**given, "body": Jsonb(body)})
+    conn.execute(assets.query("central/reconcile.save"), {**given, "body": Json(body)})

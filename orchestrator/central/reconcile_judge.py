@@ -6,6 +6,7 @@ it differed at two ticks, and is neither on its way nor set aside for a person.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from unicodedata import normalize
@@ -27,6 +28,9 @@ LEAVES_MAX = 512
 
 BUCKETS_MAX = 16_384
 """So many digests are asked for in one step."""
+
+NUMBER = re.compile(r"-?[0-9]{1,19}")
+"""What the lowest key of a till can be: it goes into head office's SQL."""
 
 Digest = tuple[int, int, int]
 
@@ -106,7 +110,7 @@ def _judge_whole(
         found = msgspec.structs.replace(found, central_rows=ours[0], till_rows=theirs[0])
     if ours == theirs or (subject.is_one_way and not theirs[0]):
         return None, _done(subject, found, ask=ask)
-    if subject.is_one_way and ask.low is None and answer.low is not None:
+    if subject.is_one_way and ask.low is None and NUMBER.fullmatch(answer.low or ""):
         return msgspec.structs.replace(ask, low=answer.low), found  # what the till has no more is not compared
     if subject.is_one_way and ours[0] > theirs[0]:
         return _listed(ask), found

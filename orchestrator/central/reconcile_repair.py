@@ -16,7 +16,7 @@ import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from orchestrator import assets
 from orchestrator.central.schema import Prepared
@@ -76,7 +76,7 @@ def apply(
             relay.put_reload(step.branch, chosen, relay.head().n + 1)
         elif step.way == "up":
             keys = {table.name: [list(d.key.values()) for d in step.differences]}
-            given = {"id": world.random63(), "node": step.branch, "keys": Jsonb(keys)}
+            given = {"id": world.random63(), "node": step.branch, "keys": Json(keys)}
             conn.execute(assets.query("central/reconcile.again"), given)
         else:
             failed += _tell_again(conn, prepared, step, channel, table)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import psycopg
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 
 from orchestrator import assets
 from orchestrator.central import reconcile_books
@@ -38,8 +38,8 @@ def table_names(prepared: Prepared, tables: Iterable[str]) -> list[str]:
 def start(conn: psycopg.Connection, world: World, nodes: Sequence[str], tables: Sequence[str] = ()) -> int:
     """Asks branches to compare all tables, or some (full names). The next tick carries it. The comparison's number."""
     number = world.random63()
-    asks = Jsonb({name: msgspec.to_builtins(TableAsk()) for name in tables}) if tables else None
-    given = {"id": number, "asks": asks, "books": Jsonb({}) if tables else None, "nodes": list(nodes)}
+    asks = Json({name: msgspec.to_builtins(TableAsk()) for name in tables}) if tables else None
+    given = {"id": number, "asks": asks, "books": Json({}) if tables else None, "nodes": list(nodes)}
     conn.execute(assets.query("central/reconcile.start"), given)
     return number
 

@@ -1,5 +1,6 @@
 -- Comparisons of head office with its tills. What is asked of a branch rides in its next tick; head office's side is made at
 -- that tick's snapshot, the till's as of that tick, and both wait here for one another.
+-- What a till says is kept as json: jsonb has no NUL, which a till's text may hold.
 
 -- the comparison of a branch that is under way, one at a time, and its next or present step. asks: what is asked of which
 -- table, null for one digest of each; found: what earlier steps found
@@ -7,12 +8,12 @@ CREATE TABLE IF NOT EXISTS tillsync.comparing (
     node         text PRIMARY KEY REFERENCES tillsync.node ON DELETE CASCADE,
     id           bigint NOT NULL,
     step         integer NOT NULL DEFAULT 0,
-    asks         jsonb,
-    found        jsonb NOT NULL DEFAULT '{}',
+    asks         json,
+    found        json NOT NULL DEFAULT '{}',
     at           timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 -- what is asked of the checks of the books, null for one digest of each
-ALTER TABLE tillsync.comparing ADD COLUMN IF NOT EXISTS books jsonb;
+ALTER TABLE tillsync.comparing ADD COLUMN IF NOT EXISTS books json;
 
 -- the steps that went out, with the streams that the branch takes as of their tick
 CREATE TABLE IF NOT EXISTS tillsync.compare_ask (
@@ -71,7 +72,7 @@ CREATE TABLE IF NOT EXISTS tillsync.compared (
     n            bigint NOT NULL,
     tick_at      timestamptz NOT NULL,
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
-    body         jsonb NOT NULL,
+    body         json NOT NULL,
     PRIMARY KEY (node, tab)
 );
 
@@ -96,7 +97,7 @@ CREATE TABLE IF NOT EXISTS tillsync.night (
 CREATE TABLE IF NOT EXISTS tillsync.again (
     id           bigint PRIMARY KEY,
     node         text NOT NULL REFERENCES tillsync.node ON DELETE CASCADE,
-    keys         jsonb NOT NULL,
+    keys         json NOT NULL,
     at           timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE TABLE IF NOT EXISTS tillsync.again_sent (
