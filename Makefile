@@ -9,7 +9,7 @@ STAMP := $(VENV)/.made
 # A server that is given has one set of roles, which two workers would fight over.
 WORKERS ?= $(if $(TILLSYNC_TEST_DSN),0,2)
 
-.PHONY: help venv demo test test-long lint format lock clean
+.PHONY: help venv demo test test-long test-lab lint format lock clean
 
 help: ## what can be made here
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -46,9 +46,15 @@ test-long: export TILLSYNC_CAPTURE_SEQUENCES ?= 2000
 test-long: export TILLSYNC_MOVE_SEQUENCES ?= 500
 test-long: export TILLSYNC_VIEW_EXAMPLES ?= 1000
 test-long: export TILLSYNC_TICKS ?= 50000
+test-long: export TILLSYNC_LANE_SEEDS ?= 20
+test-long: export TILLSYNC_LANE_STEPS ?= 150
 test-long: export TILLSYNC_RECONCILE_EXAMPLES ?= 500
 test-long: lint ## with the large runs
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --timeout 3600 $(ARGS)
+
+test-lab: venv ## the lab on a Docker engine: a given one, or one that root starts
+	@tools/engine.sh
+	$(BIN)/pytest -m long --timeout 2400 tests/acceptance/test_lab.py $(ARGS)
 
 lock: ## renew requirements.lock
 	@tools/lock.sh requirements.lock

@@ -42,6 +42,7 @@ def engine() -> Iterator[dict[str, str]]:
     if os.geteuid() != 0 or shutil.which("dockerd") is None:
         skip("no Docker engine answers, and none can be started (dockerd, as root)")
     place = Path(tempfile.mkdtemp(prefix="tillsync-engine-"))
+    rules = firewall()
     environment = {**os.environ, "DOCKER_HOST": f"unix://{place}/docker.sock"}
     command = ["dockerd", "--data-root", f"{place}/data", "--exec-root", f"{place}/exec", "-p", f"{place}/pid"]
     with (place / "log").open("wb") as log:
@@ -56,7 +57,17 @@ def engine() -> Iterator[dict[str, str]]:
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+        if rules is not None:
+            subprocess.run(["iptables-restore"], check=False, input=rules)
+            subprocess.run(["ip", "link", "delete", "docker0"], check=False, capture_output=True)
         shutil.rmtree(place, ignore_errors=True)
+
+
+def firewall() -> bytes | None:
+    """The machine's packet filter as it is: an engine adds rules of its own and leaves them. None where that cannot be asked."""
+    if shutil.which("iptables-save") is None:
+        return None
+    return subprocess.run(["iptables-save"], check=False, capture_output=True).stdout
 
 
 def answers(environment: os._Environ[str] | dict[str, str]) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.lab.compose import program
 from tests.acceptance.docker_engine import checkout, engine, run
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
@@ -19,6 +20,24 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(2400)]
 DAYS, DAY_SECONDS = 4, 6
 WAIT_SECONDS = 600
 SETTINGS = "/etc/tillsync/tillsync.toml"
+
+
+SECRETS = {
+    "relay_superuser": "superuser\n",
+    "pooler_users": '"tillsync_pooler" "pooler"\n',
+    "central__dsn": "postgresql://postgres:superuser@relay-db/erp",
+    "relay__dsn": "postgresql://hq:hq-password@pooler:6432/tillsync",
+}
+PLAN = """
+[parameters]
+store_id = "integer"
+[[channel]]
+name = "catalogue"
+direction = "down"
+[[channel.table]]
+name = "item"
+filter = "store_id = :store_id"
+"""
 
 
 @dataclass(frozen=True)
@@ -122,3 +141,53 @@ def test_the_lab_has_no_secret_of_anybodys_and_little_right(lab: Lab) -> None:
         "t2:9470": "up",
         "t3:9470": "up",
     }
+
+
+def test_the_production_files_come_up_with_read_only_roots(lab: Lab, tmp_path: Path) -> None:
+    """As docs/deployment.md begins, on the images that the lab built; head office's database is the relay's server's."""
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for name, text in SECRETS.items():
+        (secrets / name).write_text(text, encoding="utf-8")
+    (tmp_path / "tillsync.toml").write_text(PLAN, encoding="utf-8")
+    images = {f"{n}_IMAGE": f"tillsync-lab/{n.lower()}" for n in ("POSTGRES", "PGBOUNCER")}
+    given = {**images, "TILLSYNC_IMAGE": "tillsync-lab/agent", "SECRETS_DIR": str(secrets)}
+    environment = {
+        **lab.environment,
+        **given,
+        "SETTINGS": str(tmp_path / "tillsync.toml"),
+        "RELAY_LISTEN": "127.0.0.1:0",
+    }
+
+    def compose(*words: str) -> str:
+        file = str(lab.source / "compose" / "production.yaml")
+        return run([*program(), "-p", "tillsync-production", "-f", file, *words], environment)
+
+    def sql(database: str, text: str) -> str:
+        return compose("exec", "-T", "relay-db", "psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text)
+
+    def tillsync(*words: str) -> str:
+        return compose("run", "--rm", "-T", "central", *words, "-c", SETTINGS)
+
+    try:
+        compose("up", "-d", "--no-build", "relay-db", "pooler")
+        sql("postgres", "CREATE DATABASE erp")
+        sql("erp", "CREATE TABLE item (id int PRIMARY KEY, store_id int, name text)")
+        tillsync("install", "relay", "--admin-dsn", "postgresql://postgres:superuser@relay-db/tillsync")
+        sql("tillsync", (lab.source / "sql" / "relay" / "pooler.sql").read_text(encoding="utf-8"))
+        sql("tillsync", "ALTER ROLE tillsync_pooler PASSWORD 'pooler'")
+        tillsync("install", "central")
+        assert "user=till_" in tillsync("branch", "add", "T1", "--set", "store_id=1")
+        compose("up", "-d", "--no-build", "central")
+        central = compose("ps", "-q", "central").strip()
+
+        def health() -> str:
+            return lab.docker("inspect", "-f", "{{.State.Health.Status}}", central).strip()
+
+        lab.wait("head office's agent is healthy", lambda: health() == "healthy")
+        assert lab.docker("inspect", "-f", "{{.HostConfig.ReadonlyRootfs}}", central).strip() == "true"
+        assert "hq-password" not in lab.docker("inspect", central)
+        status = json.loads(compose("exec", "-T", "central", "tillsync", "status", "-c", SETTINGS, "--json"))
+        assert [b["node"] for b in status["branches"]] == ["T1"]
+    finally:
+        compose("down", "--volumes")
