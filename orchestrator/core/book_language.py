@@ -33,9 +33,10 @@ _FUNCTIONS: tuple[type[exp.Expr], ...] = (
     *(exp.Date, exp.TimeToStr, exp.StrToTime, exp.TsOrDsToTimestamp, exp.TsOrDsToDate, exp.UnixToTime),
     *(exp.Typeof, exp.Unicode, exp.Hex, exp.GroupConcat, exp.ToChar),
 )
+_OF_TIME = frozenset({"date", "time", "datetime", "julianday", "unixepoch", "strftime"})
 _NAMED: Mapping[End, frozenset[str]] = {
     "central": frozenset({"to_char", "make_date", "trim_scale", "div"}),
-    "till": frozenset({"printf", "format", "julianday", "total", "ifnull", "instr", "unixepoch", "char"}),
+    "till": frozenset({"printf", "format", "total", "ifnull", "instr", "char", *_OF_TIME}),
 }
 """Functions that the parser has no node of its own for."""
 
@@ -85,6 +86,8 @@ def _check_node(book: str, end: End, node: exp.Expr, parameters: Mapping[str, st
     elif type(node) not in _ALLOWED and not isinstance(node, exp.Anonymous):
         said = f"function {node.sql_name().lower()}()" if isinstance(node, exp.Func) else type(node).__name__.upper()
         raise _refusal(book, end, f"{said} is not allowed", "docs/books.md lists what is")
+    if _is_clock(node):
+        raise _refusal(book, end, "the time of day is not allowed", "both ends would look at another time")
     if isinstance(node, exp.Placeholder):
         name = node.name if isinstance(node.this, str) else "?"
         if name not in parameters:
@@ -94,6 +97,13 @@ def _check_node(book: str, end: End, node: exp.Expr, parameters: Mapping[str, st
         raise _refusal(book, end, f"{node.name} is named with its database", f"write {node.name} alone")
     for part in _forbidden_parts(node):
         raise _refusal(book, end, f"{part.strip('_').upper()} is not allowed", "a check only reads")
+
+
+def _is_clock(node: exp.Expr) -> bool:
+    """SQLite's functions of time mean the present by 'now', or by nothing."""
+    if isinstance(node, exp.Literal):
+        return bool(node.is_string) and node.name.strip().lower() == "now"
+    return isinstance(node, exp.Anonymous) and node.name.lower() in _OF_TIME and not node.expressions
 
 
 def _forbidden_parts(node: exp.Expr) -> Iterator[str]:

@@ -24,7 +24,7 @@ from orchestrator.till.books_view import Hidden, hide
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows
 
-SECONDS_MAX = 10.0
+SECONDS_MAX = 30.0
 """A check that takes longer at a till is given up. In WAL nobody waits for it."""
 
 SECONDS_MAX_WITHOUT_WAL = 1.0
@@ -72,9 +72,24 @@ def evaluate(
     """The answers to these checks, as of this tick; None where the till has gone on. `db`: the agent's connection."""
     with settled(db):
         pass  # no mark is left open
-    with _reading(db.filename) as reader:
+    is_wal = str(rows(db, "PRAGMA main.journal_mode")[0][0]).lower() == "wal"
+    seconds = SECONDS_MAX if is_wal else SECONDS_MAX_WITHOUT_WAL
+    found: dict[str, BookAnswer] = {}
+    # Without WAL the application may commit between two checks.
+    for part in [asks] if is_wal else [{name: ask} for name, ask in asks.items()]:
+        answers = _in_one_read(db.filename, plan, part, (tick, token), seconds)
+        if answers is None:
+            return None
+        found |= answers
+    return found
+
+
+def _in_one_read(
+    path: str, plan: Plan, asks: Mapping[str, BookAsk], tick: tuple[int, int], seconds: float
+) -> dict[str, BookAnswer] | None:
+    with _reading(path) as reader:
         now = state.load(reader)
-        if (now.tick, now.token) != (tick, token):
+        if (now.tick, now.token) != tick:
             return None
         hidden = hide(reader, plan, now.ack)
         parked = held.keys(reader)
@@ -84,16 +99,17 @@ def evaluate(
             book = plan.book(name)
             if book is not None:
                 guard = _Guard(hidden)
-                answer = _evaluated(reader, book, ask, now.node or "", guard)
+                answer = _evaluated(reader, book, ask, now.node or "", guard, seconds)
                 ways = _in_flight(plan, guard, loading, again=now.resend is not None)
                 held_back = {t.name: len(parked[t.name]) for _, t in _read(plan, guard) if t.name in parked}
                 found[name] = msgspec.structs.replace(answer, in_flight=ways, parked=held_back)
         return found
 
 
-def _evaluated(reader: apsw.Connection, book: Book, ask: BookAsk, node: str, guard: _Guard) -> BookAnswer:
-    is_wal = str(rows(reader, "PRAGMA main.journal_mode")[0][0]).lower() == "wal"
-    until = time.monotonic() + (SECONDS_MAX if is_wal else SECONDS_MAX_WITHOUT_WAL)
+def _evaluated(
+    reader: apsw.Connection, book: Book, ask: BookAsk, node: str, guard: _Guard, seconds: float
+) -> BookAnswer:
+    until = time.monotonic() + seconds
     reader.authorizer = guard
     reader.set_progress_handler(lambda: time.monotonic() > until, STEPS)
     try:

@@ -14,9 +14,9 @@ import apsw
 import msgspec
 
 from orchestrator.core.books import BookAnswer, BookAsk
-from orchestrator.core.comparing import Answer, Ask, TableAnswer, TableAsk, pack
+from orchestrator.core.comparing import BYTES_MAX, Answer, Ask, TableAnswer, TableAsk, pack
 from orchestrator.core.plan import Plan
-from orchestrator.errors import TillsyncError
+from orchestrator.errors import Busy, TillsyncError
 from orchestrator.log import logger
 from orchestrator.till import books, fitness, held, reconcile_rows, schema, state
 from orchestrator.till.asked import has_table
@@ -44,7 +44,8 @@ def answer(db: apsw.Connection) -> None:
         if (now.tick, now.token) == (tick, token):
             made = _answered(db, ask, now)
         with transaction(db):
-            db.execute("UPDATE tillsync_asked SET answer = ? WHERE id = ? AND step = ?", (pack(made), number, step))
+            given = (pack(made, BYTES_MAX), number, step)
+            db.execute("UPDATE tillsync_asked SET answer = ? WHERE id = ? AND step = ?", given)
     reconcile_rows.send_again(db)
 
 
@@ -84,6 +85,8 @@ def _books(db: apsw.Connection, plan: Plan, ask: Ask, now: State) -> dict[str, B
         return {}
     try:
         return books.evaluate(db, plan, asks, now.tick, now.token)
+    except (apsw.BusyError, Busy):
+        return None  # the application has the file for itself; it is asked again
     except (apsw.Error, TillsyncError) as e:
         return books.failed(plan, asks, e)
 

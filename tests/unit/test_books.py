@@ -37,6 +37,7 @@ BOOK = Book(
         ("central", "SELECT a, b - lag(b) OVER (PARTITION BY a ORDER BY b) FROM t UNION ALL SELECT 1, :store_id"),
         ("central", "SELECT (sold_at AT TIME ZONE 'Europe/Bratislava')::date, to_char(d, 'YYYY') FROM t LIMIT 5"),
         ("till", "SELECT c.day, sum(CAST(round(l.amount * 100) AS INTEGER)) / 100.0 FROM closure c GROUP BY 1"),
+        ("till", "SELECT day FROM t WHERE day > (SELECT date(max(day), '-35 days') FROM t)"),
         ("till", "SELECT printf('%.2f', sum(a)), strftime('%Y', b), date(c), iif(a, b, c), ifnull(a, 0) FROM t"),
     ],
 )
@@ -61,6 +62,9 @@ def test_what_a_check_may_say(end: End, text: str) -> None:
         ("central", "SELECT :nde", "there is no parameter :nde"),
         ("central", "SELECT %(node)s", "there is no parameter"),
         ("central", "SELECT (", "it does not parse"),
+        ("till", "SELECT date('now')", "the time of day is not allowed"),
+        ("till", "SELECT julianday()", "the time of day is not allowed"),
+        ("till", "SELECT strftime('%Y', ' NOW ')", "the time of day is not allowed"),
         ("till", "PRAGMA journal_mode = off", "it is not one SELECT"),
         ("till", "ATTACH 'x' AS y", "it is not one SELECT"),
         ("till", "SELECT load_extension('x')", "function load_extension()"),
