@@ -102,7 +102,7 @@ def test_the_services_carry_rows_and_stop_in_order(place: Place) -> None:
 
 
 @pytest.mark.parametrize("side", [["central"], ["till", "-c", "T1/till.toml"]])
-def test_one_run_at_a_time(place: Place, side: list[str]) -> None:
+def test_b49_one_run_at_a_time(place: Place, side: list[str]) -> None:
     place.install("T1")
     with running(place, "run", *side) as first:
         assert '"started"' in (first.stderr.readline() if first.stderr else "")

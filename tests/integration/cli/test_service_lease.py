@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from orchestrator.core.world import World, real_world
 from orchestrator.errors import Busy
-from orchestrator.service.lease import CentralLease, lock_file, till_is_held
+from orchestrator.service.lease import CentralLease
 from orchestrator.settings import CentralSettings
 from tests.integration.cli.place import Place
-from tests.integration.cli.test_service import running, until
 
 
 @pytest.fixture
@@ -50,21 +46,3 @@ def test_b49_a_relay_of_a_former_version_has_no_lease(place: Place, settings: Ce
     lease = CentralLease(settings, real_world())
     lease.hold()
     lease.release()
-
-
-def test_b49_a_killed_service_frees_its_lease_at_once(place: Place, settings: CentralSettings) -> None:
-    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
-    lock = lock_file(place.directory / "T1" / "pos.db")
-    sides: dict[str, tuple[list[str], Callable[[], bool]]] = {
-        "central": (["central"], lambda: place.on_central(held) == [(1,)]),
-        "till": (["till", "-c", "T1/till.toml"], lambda: lock.exists() and till_is_held(lock.with_name("pos.db"))),
-    }
-    for side, is_held in sides.values():
-        with running(place, "run", *side) as first:
-            until(is_held)
-            begun = time.monotonic()
-            place.command("sync", *side).said(5, "TS-720")
-            assert time.monotonic() - begun < 10, "it is told quickly"
-            first.kill()
-            first.wait()
-            place.does("sync", *side)
