@@ -32,6 +32,9 @@ from orchestrator.relay.client import CentralRelay
 RESULTS_MAX = 50
 """Answers that are fetched at once."""
 
+FAILURES_MAX = 3
+"""A right that is missing, say, does not come by asking again: ticks go on without the comparison."""
+
 WAIT_SECONDS = 0.2
 """So long a round waits for head office's side, which is enough for small tables; it is made on without it."""
 
@@ -46,6 +49,7 @@ class Comparisons:
         self._dsn = dsn
         self._maker: Maker | None = None
         self._is_news = True  # what came before this process, too
+        self._failures = 0
 
     def any_due(self, conn: psycopg.Connection) -> bool:
         """Whether the next tick has something to ask."""
@@ -81,14 +85,16 @@ class Comparisons:
         self._begin(conn, prepared, tick.n, asked, of_books)
 
     def work(self, conn: psycopg.Connection, seconds: float = WAIT_SECONDS) -> None:
-        """Gives head office's side some time. What went wrong with it is raised, and asked again."""
+        """Gives head office's side some time. Where it fails it is tried some times more, and then given up."""
         maker = self._maker
         if maker is None or not maker.is_done(seconds):
             return
         self._maker, self._is_news = None, True
+        self._failures = self._failures + 1 if maker.error is not None else 0
         if maker.error is not None:
-            conn.execute(assets.query("central/reconcile.ask_again_of"), {"n": maker.n})
-            raise maker.error
+            log.error("head office's side of a comparison failed", tick=maker.n, error=repr(maker.error))
+            block = "ask_again_of" if self._failures < FAILURES_MAX else "give_up_of"
+            conn.execute(assets.query(f"central/reconcile.{block}"), {"n": maker.n})
 
     def take(self, conn: psycopg.Connection, relay: CentralRelay) -> int:
         """Takes in what tills answered; how many answers."""

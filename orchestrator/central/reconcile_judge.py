@@ -86,6 +86,8 @@ def judge(
         return None, _done(subject, found, note="the till does not have this table, or not its key")
     if set(answer.lacks) - set(ask.without):
         return msgspec.structs.replace(ask, without=tuple(sorted(answer.lacks))), found
+    if answer.cut or len(side.rows) > ROWS_MAX:
+        found = msgspec.structs.replace(found, truncated=True)
     if ask.rows:
         return _judge_rows(subject, ask, answer, side, found)
     if ask.listed:
@@ -125,8 +127,6 @@ def _listed(ask: TableAsk) -> TableAsk:
 def _judge_marks(
     subject: Subject, ask: TableAsk, answer: TableAnswer, side: Side, found: Found
 ) -> tuple[TableAsk | None, Found]:
-    if answer.cut:
-        found = msgspec.structs.replace(found, truncated=True)
     if not side.unlisted:
         return None, _done(subject, found, ask=ask)
     leaf = bits_for(max(found.central_rows, found.till_rows))
@@ -154,13 +154,13 @@ def _judge_rows(
 ) -> tuple[TableAsk | None, Found]:
     ours = {subject.key(texts): texts for texts in side.rows}
     theirs = {subject.key(texts): texts for texts in answer.rows}
+    # Of what was cut nobody knows whether it is there.
+    is_told = (len(side.rows) <= ROWS_MAX, not answer.cut and not subject.is_one_way)
     differing = [
         key
         for key in sorted(ours.keys() | theirs.keys(), key=repr)
-        if ours.get(key) != theirs.get(key) and (key in theirs or not subject.is_one_way)
+        if ours.get(key) != theirs.get(key) and (key in ours or is_told[0]) and (key in theirs or is_told[1])
     ]
-    if answer.cut or len(side.rows) > ROWS_MAX:
-        found = msgspec.structs.replace(found, truncated=True)
     if differing and found.suspects is None:
         return ask, msgspec.structs.replace(found, suspects=tuple(differing))
     suspects = frozenset(found.suspects or ())

@@ -68,8 +68,10 @@ def report(
     *,
     nodes: Sequence[str] | None = None,
     tables: Sequence[str] = (),
+    since: datetime | None = None,
 ) -> Report:
-    """What the last comparisons came to. `heard`: when each branch last said that it is alive."""
+    """What the last comparisons came to. `heard`: when each branch last said that it is alive. `since`: a branch whose
+    last one ended before that has not answered."""
     order = {table.name: place for place, (_, table) in enumerate(prepared.plan.tables())}
     given = {"nodes": None if nodes is None else list(nodes)}
     with conn.cursor(row_factory=dict_row) as cursor:
@@ -79,7 +81,8 @@ def report(
         of_branch = list(group)
         known = [r for r in of_branch if r["tab"] in order and (not tables or r["tab"] in tables)]
         known.sort(key=lambda r: order[r["tab"]])
-        made = _branch(node, of_branch[0]["open_id"] is not None, known, now, heard.get(node))
+        is_open = of_branch[0]["open_id"] is not None or any(since is not None and r["at"] < since for r in known)
+        made = _branch(node, is_open, known, now, heard.get(node))
         branches.append(made if tables else replace(made, books=reconcile_books.of_branch(prepared, of_branch)))
     return Report(now, all(b.equal for b in branches), tuple(branches))
 

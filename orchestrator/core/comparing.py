@@ -15,6 +15,9 @@ from orchestrator.errors import TillsyncError
 ROWS_MAX = 5_000
 """So many rows of a table are told in one answer; what is beyond is said to be there."""
 
+BYTES_MAX = 1_000_000
+"""An answer that packs to more is cut until it fits: the relay takes no more."""
+
 MARKS_MAX = 120_000
 """Likewise of marks: the relay takes an answer of 1 MB."""
 
@@ -88,9 +91,23 @@ class Again(msgspec.Struct, frozen=True):
     keys: dict[str, tuple[Texts, ...]]
 
 
-def pack(answer: Answer) -> bytes:
-    """An answer as it is stored and sent."""
-    return wire.pack(msgspec.msgpack.encode(answer))
+def pack(answer: Answer, bytes_max: int = BYTES_MAX) -> bytes:
+    """An answer as it is stored and sent. What makes it too large is told by half, again and again, and is `cut`."""
+    while True:
+        body = msgspec.msgpack.encode(answer)
+        frame = wire.pack(body) if len(body) <= wire.BODY_BYTES_MAX else b""
+        largest = max(answer.tables, key=lambda name: len(msgspec.msgpack.encode(answer.tables[name])), default=None)
+        if largest is None or (frame and len(frame) <= bytes_max):
+            return frame or wire.pack(body)
+        answer = msgspec.structs.replace(answer, tables={**answer.tables, largest: _halved(answer.tables[largest])})
+
+
+def _halved(table: TableAnswer) -> TableAnswer:
+    rows, buckets = table.rows[: len(table.rows) // 2], table.buckets[: len(table.buckets) // 2]
+    marks = table.marks[: len(table.marks) // 2 // 8 * 8]
+    lists = {n: getattr(table, n)[: len(getattr(table, n)) // 2] for n in ("pending", "parked", "waiting")}
+    given = {**lists, "rows": rows, "buckets": buckets, "marks": marks} if rows or buckets or marks else lists
+    return msgspec.structs.replace(table, **given, cut=True)
 
 
 def unpack(frame: bytes) -> Answer:

@@ -36,15 +36,16 @@ def compare(
 
     Where head office's service does not run, its rounds are made here meanwhile. Raises Unreachable TS-400.
     """
+    (since,) = office.conn.execute("SELECT clock_timestamp()").fetchone() or (None,)
     number = reconcile_report.start(office.conn, office.world, nodes, tables)
     wait(office, number, timeout_seconds=timeout_seconds, seen=seen)
-    return known(office, nodes, tables)
+    return known(office, nodes, tables, since=since)
 
 
-def known(office: Office, nodes: Sequence[str], tables: Sequence[str] = ()) -> Report:
+def known(office: Office, nodes: Sequence[str], tables: Sequence[str] = (), *, since: datetime | None = None) -> Report:
     """What the last comparisons of these branches came to."""
     now, heard = office.world.now(), heard_of(office)
-    return reconcile_report.report(office.conn, office.prepared, now, heard, nodes=nodes, tables=tables)
+    return reconcile_report.report(office.conn, office.prepared, now, heard, nodes=nodes, tables=tables, since=since)
 
 
 def wait(office: Office, number: int, *, timeout_seconds: float, seen: Callable[[str], None]) -> None:

@@ -172,6 +172,10 @@ SELECT n.node, c.id AS open_id, c.at AS open_since, d.tab, d.n, d.tick_at, d.at,
  WHERE n.state = 'active' AND (%(nodes)s::text[] IS NULL OR n.node = ANY (%(nodes)s))
  ORDER BY n.node, d.tab
 
+-- name: give_up_of
+DELETE FROM tillsync.comparing c USING tillsync.compare_ask a
+ WHERE (a.node, a.id, a.step) = (c.node, c.id, c.step) AND a.n = %(n)s
+
 -- name: ask_again_of
 -- head office's side of a tick could not be made
 DELETE FROM tillsync.compare_ask WHERE n = %(n)s

@@ -205,3 +205,34 @@ def test_a_till_whose_file_lacks_a_column_is_compared_in_the_others(shop: Shop, 
     till.sql("ALTER TABLE contact ADD COLUMN city TEXT")
     shop.settle()
     assert compared(shop).equal
+
+
+def test_more_than_fits_an_answer_is_cut_and_said_to_be(
+    shop: Shop, till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.till.reconcile_rows.ROWS_MAX", 40)
+    monkeypatch.setattr("orchestrator.till.reconcile.BYTES_MAX", 1_500)
+    unseen(till, "UPDATE item SET name = name || '!' WHERE id <= 150")
+    item = tables_of(compared(shop, till, tables=("item",)))["item"]
+    assert (item.truncated, item.equal, item.missing, item.extra) == (True, False, 0, 0)
+    assert 0 < item.different < 150
+    assert repaired(shop, "item") == [("item", "reload", 300)]
+    monkeypatch.undo()
+    assert compared(shop).equal
+
+
+def test_a_side_that_cannot_be_made_is_given_up_and_ticks_go_on(
+    shop: Shop, till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.central.reconcile_side.central_text", lambda column, reference: "(1 / 0)::text")
+    began = shop.sql("SELECT clock_timestamp()")[0][0]
+    number = reconcile_report.start(shop.conn, shop.world, ["T1"])
+    shop.sql("UPDATE item SET name = 'goes on' WHERE id = 3")
+    shop.settle()
+    assert till.sql("SELECT name FROM item WHERE id = 3") == [("goes on",)]
+    assert not reconcile_report.open_nodes(shop.conn, number)
+    now = shop.world.now()
+    (branch,) = reconcile_report.report(shop.conn, shop.prepared, now, {"T1": now}, nodes=["T1"], since=began).branches
+    assert branch.state == "waiting", "what an earlier one came to is not taken for its result"
+    monkeypatch.undo()
+    assert compared(shop).equal

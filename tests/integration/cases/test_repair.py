@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from orchestrator.central import branches
 from orchestrator.core.world import real_world
 from tests.integration.cases.reconciling import (
     bulk_loaded,
@@ -100,3 +101,23 @@ def test_unsent_rows_are_safe_and_only_what_is_named_is_repaired(shop: Shop, til
     repaired(shop)
     assert shop.sql("SELECT email, city FROM contact WHERE id = 'K4'") == [("unsent", "Wien")]
     assert compared(shop).equal
+
+
+def test_b88_a_till_that_had_its_own_rows_is_adopted_by_the_plan_and_then_equal(shop: Shop) -> None:
+    shop.sql("INSERT INTO item SELECT i, 'c' || i, 'Item ' || i, i FROM generate_series(401, 1000) i")
+    shop.sql("INSERT INTO branch_item SELECT 'B3', i FROM generate_series(1, 1000) i")
+    had = [(i, f"c{i}", f"Item {i}" if i > 10 else "of the till", i) for i in range(1, 1001) if i % 200]
+    had = [row if row[0] not in (21, 22) else (row[0] + 6000, *row[1:]) for row in had]  # a code under another id
+    had += [(i, f"x{i}", "extra", 1) for i in range(5001, 5006)]
+    given = {"branch_id": "B3"}
+    dsn = branches.add(shop.conn, shop.relay, shop.prepared, shop.world, "T3", given, shop.relay_dsn)
+    till = shop.tills["T3"] = Till("T3", dsn, shop.directory / "T3.db", shop.world, shop.till_tables)
+    till.app.executemany("INSERT INTO item VALUES (?, ?, ?, ?)", had)
+    till.sql("INSERT INTO contact VALUES ('K1', '1', 'Anna', 'other', 'Wien'), ('K99', '99', 'of the till', '', '')")
+    shop.settle()
+    assert till.sql("SELECT count(*), max(id) FROM item") == [(1000, 1000)]
+    assert till.sql("SELECT count(*) FROM tillsync_extra WHERE central = 'public.item'") == [(7,)], "kept for a person"
+    report = compared(shop, till)
+    assert {n: told(t) for n, t in tables_of(report, "T3").items() if not t.equal} == {}
+    assert shop.sql("SELECT name FROM contact WHERE id = 'K99'") == [("of the till",)]
+    assert repaired(shop) == []
