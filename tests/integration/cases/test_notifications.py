@@ -282,12 +282,12 @@ def test_a_mail_server_that_is_away_stops_nothing_and_gets_its_mails_later(post:
 
 
 def test_a_server_that_answers_and_refuses_is_asked_again(post: Post, shop: Shop) -> None:
-    post.box.refuses, post.hook.answers = True, 307
+    post.box.refuses, post.hook.answers = True, 302
     post.at_relay(TROUBLES["disk"][1])
     post.look()
     faults = dict(shop.sql("SELECT way, error FROM tillsync.message"))
     assert "come again" in faults["mail"]
-    assert faults["webhook"] == "127.0.0.1 answers 307", "it does not go elsewhere, and the address stays secret"
+    assert faults["webhook"] == "127.0.0.1 answers 302", "it does not go elsewhere, and the address stays secret"
     post.box.refuses, post.hook.answers = False, 200
     post.look(20, step=300)
     assert post.new() == ["T1: disk nearly full"]
