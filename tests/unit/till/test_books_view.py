@@ -15,7 +15,7 @@ from orchestrator.till.books_view import hide
 from orchestrator.till.changelog import settled
 from tests.unit.till.test_capture_random import KINDS, QUIET, App, Newest, content, database, plan_of, runs
 
-EXAMPLES = int(os.environ.get("TILLSYNC_VIEW_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("TILLSYNC_VIEW_EXAMPLES", "5"))
 
 
 def run_all(app: App, statements: list[str]) -> None:
