@@ -44,11 +44,13 @@ def durable_pg() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def old_pg() -> Iterator[Server]:
-    """The oldest PostgreSQL that this machine has installed, for tests of what depends on the version."""
+    """The oldest PostgreSQL that this machine has installed, or the one whose programs are in TILLSYNC_OLD_PROGRAMS, for
+    tests of what depends on the version."""
+    given = os.environ.get("TILLSYNC_OLD_PROGRAMS")
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
-    if not found:
+    if not (given or found):
         pytest.skip("NO OLDER POSTGRESQL HERE: install Debian's postgresql-15, say, to run this test on it as well")
-    yield from _cluster(durable=False, programs=found[0].parent)
+    yield from _cluster(durable=False, programs=Path(given) if given else found[0].parent)
 
 
 def _cluster(*, durable: bool, programs: Path | None = None) -> Iterator[Cluster]:

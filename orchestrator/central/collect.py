@@ -89,7 +89,7 @@ class Collector:
     def run(self) -> Collected:
         """Merge every group that waits; what is wrong with one node's uploads does not hold up the others'.
 
-        Nor does a row that somebody holds locked: its node's uploads wait for the next round. That is raised at the end.
+        Nor does a row that somebody holds locked: its node's uploads wait for the next round, and that is raised.
         """
         done, locked = Collected(), dict[str, TillsyncError]()
         for (node, uid), parts in groupby(self._relay.fetch_uploads(), key=lambda f: (f.node, f.part.uid)):

@@ -21,7 +21,6 @@ from orchestrator.policies import rules
 from orchestrator.postgres import first_line
 from orchestrator.settings import CentralSettings
 
-
 SCHEMA = 2
 """Version of our tables at central; it counts up when the agent needs one that an earlier installation did not make."""
 

@@ -1,8 +1,8 @@
 """Documents: a header and its lines, which head office takes whole or not at all. Pure.
 
-A table belongs to another one's documents where the plan says so (`document = [...]` on the header), or where a foreign
-key says so: its columns begin the line's own key, as `(order_id, line_no)` refers to `order_id`. A table that neither is
-said of is a document by itself, row by row.
+A table belongs to another one's documents where the plan says so (`document = [...]` on the header), or where a
+foreign key does whose columns begin the line's own key, as those of `(order_id, line_no)` do. Of any other table each
+row is a document by itself.
 """
 
 from __future__ import annotations

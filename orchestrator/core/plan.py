@@ -59,8 +59,8 @@ class Table(msgspec.Struct, frozen=True, omit_defaults=True):
     """One replicated table. `columns` are those that the till has; a key column may come from `set` instead.
 
     unique: other rules of central's over columns that travel. The till keeps its own; `check` compares them.
-    document: tables whose rows head office takes with this one's or not at all. protect: `refuse` has a till's statement
-    fail that changes a row of a table which only goes down.
+    document: tables whose rows head office takes with this one's or not at all. protect: `refuse` has a till's
+    statement fail that changes a row of a table which only goes down.
     """
 
     name: str

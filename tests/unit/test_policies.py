@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 from decimal import Decimal
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,33 +15,11 @@ from orchestrator import policies
 from orchestrator.core.plan import PolicySpec
 from orchestrator.core.planning import POLICIES
 from orchestrator.errors import ConfigError
-from orchestrator.policies import (
-    additive,
-    append_only,
-    branch_wins,
-    central_wins,
-    column_merge,
-    function,
-    manual,
-    newest_wins,
-    state_machine,
-)
 from orchestrator.policies.contest import Cell, Choice, Decision, Judges, Kind, Policy, Presence, Rules, Winner, decide
 
-MODULES = {
-    m.__name__.rpartition(".")[2]: m
-    for m in (
-        additive,
-        append_only,
-        branch_wins,
-        central_wins,
-        column_merge,
-        function,
-        manual,
-        newest_wins,
-        state_machine,
-    )
-}
+NO_POLICIES = {"__init__", "contest", "merging", "table"}
+FILES = {f.stem for f in Path(policies.__file__).parent.glob("*.py")} - NO_POLICIES
+MODULES = {name: import_module(f"orchestrator.policies.{name}") for name in sorted(FILES)}
 STATES = ("draft", "sent", "confirmed", "shipped", "received")
 BOTH = (Kind.BOTH_CHANGED, Kind.BOTH_MADE)
 CELL = Cell("old", "theirs", "ours", moved_here=True)

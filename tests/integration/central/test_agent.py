@@ -132,7 +132,7 @@ def test_tables_that_an_earlier_version_made_are_named_and_an_installation_bring
 ) -> None:
     chain.branch("T1", 1)
     chain.conn.execute("UPDATE tillsync.state SET version = 1; ALTER TABLE tillsync.parked DROP COLUMN document")
-    with pytest.raises(TillsyncError, match="TS-304 .* of version 1"):
+    with pytest.raises(TillsyncError, match=r"TS-304 .* of version 1"):
         agent.round()
     schema.install(chain.conn, chain.prepared)
     assert agent.round().tick == 1
