@@ -33,6 +33,7 @@ SECONDS_MAX_WITHOUT_WAL = 1.0
 STEPS = 20_000
 """Of SQLite's machine, between two looks at the clock: about a millisecond."""
 
+NOT_EVALUATED = "TS-823"
 LOADING = "SELECT channel FROM tillsync_stream WHERE coalesce(loaded_tick, 0) = 0"
 
 _READS = {apsw.SQLITE_SELECT, apsw.SQLITE_READ, apsw.SQLITE_FUNCTION, apsw.SQLITE_RECURSIVE}
@@ -118,9 +119,9 @@ def _evaluated(
     except apsw.InterruptError:
         return BookAnswer(failed="it took too long")
     except apsw.AuthError as e:
-        return BookAnswer() if guard.blocked else BookAnswer(failed=f"TS-823 {e}")
+        return BookAnswer() if guard.blocked else BookAnswer(failed=f"{NOT_EVALUATED} {e}")
     except (apsw.Error, UnicodeDecodeError, ValueError) as e:
-        return BookAnswer(failed=f"TS-823 {e}")
+        return BookAnswer(failed=f"{NOT_EVALUATED} {e}")
     finally:
         reader.set_progress_handler(None)
         reader.authorizer = None
@@ -167,4 +168,4 @@ def _reading(path: str) -> Iterator[apsw.Connection]:
 
 def failed(plan: Plan, asks: Mapping[str, BookAsk], error: Exception) -> dict[str, BookAnswer]:
     """Where none of them could be evaluated."""
-    return {name: BookAnswer(failed=f"TS-823 {error}") for name in asks if plan.book(name) is not None}
+    return {name: BookAnswer(failed=f"{NOT_EVALUATED} {error}") for name in asks if plan.book(name) is not None}
