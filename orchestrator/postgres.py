@@ -117,6 +117,12 @@ def translated(place: str) -> Iterator[None]:
         raise Busy(
             "TS-405", f"{place}: {first_line(e)}", hint="somebody holds a table; try again when he is done"
         ) from e
+    except pg.ProgramLimitExceeded as e:
+        raise Unreachable(
+            "TS-545",
+            f"{place} takes no more: {first_line(e)}",
+            hint="nothing is lost; look why head office takes none",
+        ) from e
     except psycopg.OperationalError as e:
         said = first_line(e)
         if any(words in said for words in _REFUSALS):

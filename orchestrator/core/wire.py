@@ -42,6 +42,9 @@ def unpack(frame: bytes) -> bytes:
             "TS-602", f"a part claims {length} bytes, over the limit of {BODY_BYTES_MAX}", hint="look at its sender"
         )
     try:
+        # The size in zstd's own header is made room for at once, whatever max_output_size says.
+        if zstandard.frame_content_size(frame[_HEAD.size :]) not in (length, -1):
+            raise TillsyncError("TS-602", "a part claims two different sizes", hint="look at its sender")
         body = zstandard.ZstdDecompressor().decompress(
             frame[_HEAD.size :], max_output_size=length, allow_extra_data=False
         )

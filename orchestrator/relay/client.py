@@ -12,6 +12,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from orchestrator import assets
+from orchestrator.core import reported
 from orchestrator.core.changes import ORIGIN, Position
 from orchestrator.postgres import place_of, translated
 from orchestrator.relay.link import PatientConnection, open_link
@@ -246,8 +247,8 @@ class CentralRelay(_Relay):
         self._value("drop_account", node=node)
 
     def reports(self) -> list[dict[str, Any]]:
-        """Each branch's newest report: node, at, body, waiting_uploads."""
-        return self._rows("reports")
+        """Each branch's newest report: node, at, body as far as it can be believed, waiting_uploads."""
+        return [{**row, "body": reported.read(row["body"])} for row in self._rows("reports")]
 
     def results(self, rows_max: int) -> list[dict[str, Any]]:
         """Answers of tills that wait: node, id, at, frame."""
