@@ -20,6 +20,7 @@ TITLES = {
     "lag": "behind",
     "closure": "closure missing",
     "parked": "changes parked",
+    "forbidden": "changes that a till may not make",
     "conflicts": "conflicts",
     "undecided": "conflicts for a person to decide",
     "failing": "rounds fail",

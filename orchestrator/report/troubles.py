@@ -90,8 +90,14 @@ def _of_branches(
 
 def _waits_for_a_person(branch: Mapping[str, Any], limits: WatchSettings) -> Iterator[Trouble]:
     node = branch["node"]
-    if branch["parked"] > limits.parked_max:
-        what = f"{_count(branch['parked'], 'change')} parked: head office's tables do not take them"
+    if branch["forbidden"]:
+        what = (
+            f"{_count(branch['forbidden'], 'change')} that it may not make: another store's rows, a hidden column"
+        )
+        yield Trouble("forbidden", node, what, "`tillsync parked list` shows them; look who uses the branch's account")
+    others = branch["parked"] - branch["forbidden"]
+    if others > limits.parked_max:
+        what = f"{_count(others, 'change')} parked: head office's tables do not take them"
         yield Trouble("parked", node, what, "`tillsync parked list` says why")
     if branch["undecided"]:
         what = f"{_count(branch['undecided'], 'conflict')} for a person to decide"

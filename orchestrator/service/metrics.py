@@ -15,8 +15,10 @@ from orchestrator import __version__
 SECONDS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0, 600.0)
 MOVED = ("sent", "received", "merged", "rows", "uploads", "conflicts", "parked")
 CAUSES = (
-    *("backup", "certificate", "clock", "closure", "conflicts", "differs", "disk", "drift", "failing", "labels"),
+    *("backup", "certificate", "clock", "closure", "conflicts", "differs", "disk", "drift", "failing"),
     *(
+        "forbidden",
+        "labels",
         "lag",
         "machine",
         "parked",

@@ -33,13 +33,14 @@ SELECT kind, name, md5(definition) AS digest FROM (
 -- every branch with what central knows of it: how far its changelog is merged, its streams, what waits for a person
 SELECT n.node, n.state, n.params, n.created_at,
        (SELECT coalesce(array_agg(u.stream ORDER BY u.stream), '{}') FROM tillsync.subscription u WHERE u.node = n.node) AS streams,
-       a.at AS merged_at, coalesce(p.parked, 0) AS parked,
+       a.at AS merged_at, coalesce(p.parked, 0) AS parked, coalesce(p.forbidden, 0) AS forbidden,
        coalesce(c.conflicts, 0) AS conflicts, coalesce(c.last_hour, 0) AS conflicts_last_hour,
        coalesce(c.undecided, 0) AS undecided,
        EXISTS (SELECT FROM tillsync.gap g WHERE g.node = n.node) AS gap
   FROM tillsync.node n
   LEFT JOIN tillsync.applied a ON a.node = n.node
-  LEFT JOIN (SELECT node, count(*) AS parked FROM tillsync.parked WHERE state = 'parked' GROUP BY node) p ON p.node = n.node
+  LEFT JOIN (SELECT node, count(*) AS parked, count(*) FILTER (WHERE sqlstate LIKE 'TS54_') AS forbidden
+               FROM tillsync.parked WHERE state = 'parked' GROUP BY node) p ON p.node = n.node
   LEFT JOIN (SELECT node, count(*) AS conflicts,
                     count(*) FILTER (WHERE at > clock_timestamp() - interval '1 hour') AS last_hour,
                     count(*) FILTER (WHERE state = 'open') AS undecided

@@ -36,14 +36,14 @@ from orchestrator.settings_watch import (
 from tests.integration.cases.post import Hook, Mailbox, free_port, mail_server, web_server
 from tests.integration.cases.shop import Shop
 
-LOOK_SECONDS, HOUR = 30, 3600
+LOOK_SECONDS, HOUR = 60, 3600
 AGED = "UPDATE relay.report SET at = at + interval '{}' WHERE node = 'T1'"
 SAID = "UPDATE relay.report SET body = body || '{}' WHERE node = 'T1'"
 
 
 @dataclass
 class Post:
-    """A shop with one till, whose head office tells a mailbox and a webhook. Looked at by hand, every 30 s of its clock."""
+    """A shop with one till, whose head office tells a mailbox and a webhook. Looked at by hand, every minute of its clock."""
 
     shop: Shop
     box: Mailbox
@@ -152,6 +152,12 @@ TROUBLES = {
         " VALUES ('T1', 1, 1, 1, 'public.closure', '[1]', 'I', 'no', '22003')",
         "UPDATE tillsync.parked SET state = 'dropped'",
     ),
+    "forbidden": (
+        "central",
+        "INSERT INTO tillsync.parked (node, uid, seq, nonce, tab, key, op, reason, sqlstate)"
+        " VALUES ('T1', 1, 2, 2, 'public.contact', '[1]', 'U', 'no', 'TS540')",
+        "UPDATE tillsync.parked SET state = 'dropped'",
+    ),
     "conflicts": (
         "central",
         "INSERT INTO tillsync.conflict (node, uid, seq, nonce, tab, key, policy, columns, winner)"
@@ -184,7 +190,7 @@ def test_each_trouble_is_told_once_and_its_end_once(post: Post) -> None:
         (came,) = post.new()
         assert post.last[0]["cause"] == cause
         assert post.last[0]["kind"] == "trouble"
-        post.look(120, step=HOUR)
+        post.look(60, step=HOUR)
         assert post.new() == [], f"{cause} is told again"
         do(mends)
         post.look()
@@ -304,7 +310,7 @@ def test_b81_the_days_summary_is_sent_once_a_day_and_names_conflicts(post: Post,
     shop.sql(TROUBLES["parked"][1])
     post.at_relay(TROUBLES["disk"][1])
     post.look()
-    post.look(65, step=300)
+    post.look(70, step=600)
     *_, summary = post.new()
     assert summary == "the day: 3 troubles"
     text = post.last[-1]["text"]
@@ -315,7 +321,7 @@ def test_b81_the_days_summary_is_sent_once_a_day_and_names_conflicts(post: Post,
     post.look(60, step=600)
     assert post.new() == [], "once a day, over restarts"
     post.seconds += 22 * 3600
-    post.look(120, step=600)
+    post.look(180, step=HOUR)
     assert [title for title in post.new() if title.startswith("the day")] == ["the day: 3 troubles"]
 
 
