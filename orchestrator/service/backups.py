@@ -42,7 +42,7 @@ class Backups:
         assert own.every_hours is not None
         if self.world.monotonic() - self._looked_at < LOOK_SECONDS:
             return Made()
-        if not self._is_due(own.every_hours):
+        if not self._is_due(Path(own.directory), own.every_hours):
             self._looked_at = self.world.monotonic()
             return Made()
         made = backup.backup(
@@ -64,13 +64,16 @@ class Backups:
     def close(self) -> None:
         """Nothing is open between rounds."""
 
-    def _is_due(self, every_hours: float) -> bool:
+    def _is_due(self, directory: Path, every_hours: float) -> bool:
+        """By what the file says, or by the newest that is there, where that could not be noted."""
         till = self.settings.till
         db = database.connect(till.database, busy_ms=till.busy_timeout_ms)
         try:
             with database.explained(db.filename):
-                state.load(db)
-                last = backup.last_at(db)
+                node = state.load(db).node or self.settings.node
+                noted = backup.last_at(db)
         finally:
             db.close()
-        return last is None or self.world.now() - datetime.fromisoformat(last) >= timedelta(hours=every_hours)
+        there = [at for file in backup.listed(directory, node)[:1] if (at := backup.made_at(file)) is not None]
+        known = [*there, *([datetime.fromisoformat(noted)] if noted else [])]
+        return not known or self.world.now() - max(known) >= timedelta(hours=every_hours)

@@ -197,8 +197,12 @@ def made_at(file: Path) -> datetime | None:
 
 def last_at(db: apsw.Connection) -> str | None:
     """When the newest backup of this file was made; None where there is none."""
-    known = rows(db, "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'tillsync_backup'")
-    return value(db, "SELECT at FROM tillsync_backup") if known else None
+    return value(db, "SELECT at FROM tillsync_backup") if _can_note(db) else None
+
+
+def _can_note(db: apsw.Connection) -> bool:
+    """Not in a file of an earlier version, until its agent has brought it up to date."""
+    return bool(rows(db, "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'tillsync_backup'"))
 
 
 def sync_directory(directory: Path) -> None:
@@ -227,6 +231,8 @@ def _remember(db: apsw.Connection, at: datetime, final: Path) -> None:
     given = (at.isoformat(), str(final), final.stat().st_size)
     try:
         with transaction(db):
+            if not _can_note(db):
+                return
             db.execute("INSERT OR REPLACE INTO tillsync_backup (one, at, path, bytes) VALUES (1, ?, ?, ?)", given)
     except Busy as e:
         log.warning("not noted", error=str(e), backup=str(final))

@@ -138,3 +138,5 @@ def test_the_service_makes_one_when_the_newest_is_old(
     with pytest.raises(Busy, match="TS-897"):
         late.round()
     assert len(list(medium.iterdir())) == 2
+    till.execute("DROP TABLE tillsync_backup")  # a file of an earlier version
+    assert [Backups(asked, at).round().moved for _ in range(2)] == [1, 0]
