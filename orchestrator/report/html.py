@@ -72,7 +72,9 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[Child | int]], *, clas
         kind = " ".join(name for name, holds in kinds.items() if holds)
         return element("td", shown, class_=kind or None, data_label=headers[place])
 
-    titles = [element("th", h, class_="number" if n else None) for h, n in zip(headers, numbers, strict=True)]
+    titles = [
+        element("th", h, scope="col", class_="number" if n else None) for h, n in zip(headers, numbers, strict=True)
+    ]
     body = [element("tr", [cell(i, value) for i, value in enumerate(line)]) for line in lines]
     made = element("table", element("thead", element("tr", titles)), element("tbody", body), class_=class_)
     return element("div", made, class_="table")

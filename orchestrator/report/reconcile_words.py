@@ -19,12 +19,13 @@ def counted(kind: str) -> str:
 def verdict(report: Report, sums: Totals) -> tuple[str, str]:
     """`good`, `bad` or `wait`, and the headline. A till that is silent does not agree: it was not compared."""
     parts = []
-    if sums.differing_rows or sums.differing:
-        parts.append(f"{_many(sums.differing_rows, 'row')} at {_many(sums.differing, 'till')} differ")
+    in_rows = [b for b in report.branches if not all(t.equal for t in b.tables)]
+    if in_rows:
+        more = "more than " if any(t.truncated for b in in_rows for t in b.tables) else ""
+        parts.append(f"{more}{_many(sums.differing_rows, 'row')} at {_many(len(in_rows), 'till')} differ")
     if sums.books_failing:
-        parts.append(
-            f"{_many(sums.books_failing, 'check')} of the books {'fails' if sums.books_failing == 1 else 'fail'}"
-        )
+        verb = "fails" if sums.books_failing == 1 else "fail"
+        parts.append(f"{_many(sums.books_failing, 'check')} of the books {verb}")
     if sums.silent:
         parts.append(f"{_many(sums.silent, 'till')} did not answer")
     if not parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 
@@ -20,6 +21,19 @@ from tests.tidy.files import ROOT
 from tests.unit.reports import HOSTILE, MADE_AT, differing_report, equal_report
 
 BEFORE = [Kept(1, MADE_AT - timedelta(days=1), True, totals(equal_report("T1")))]
+
+
+def of_books_alone() -> Report:
+    """Every row agrees, and a check does not hold."""
+    (branch,) = equal_report("T1").branches
+    return Report(MADE_AT, False, (replace(branch, books=(replace(branch.books[0], ok=False),)),))
+
+
+def of_too_many() -> Report:
+    """More rows differ than were followed."""
+    (branch,) = equal_report("T1").branches
+    table = replace(branch.tables[0], missing=3, truncated=True)
+    return Report(MADE_AT, False, (replace(branch, tables=(table,)),))
 
 
 class Seen(HTMLParser):
@@ -93,12 +107,16 @@ def test_the_page_says_both_values_and_the_column() -> None:
         (equal_report("T1", "T2"), "Everything agrees at 2 tills"),
         (Report(MADE_AT, True, (*equal_report("T1").branches, *differing_report().branches[3:])), "1 till did not"),
         (Report(MADE_AT, True, ()), "No till was asked"),
+        (of_books_alone(), "1 check of the books fails"),
+        (of_too_many(), "More than 3 rows at 1 till differ"),
     ],
 )
 def test_every_form_of_it_says_the_verdict(report: Report, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert said in Seen(page(report, BEFORE)).text
     reconcile.show(report, BEFORE)
-    assert said in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert "0 rows" not in printed
 
 
 def test_the_terminal_shows_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
