@@ -21,11 +21,13 @@ _ROUNDING = ("numeric(", "timestamp(", "time(", "interval(")
 
 @dataclass(frozen=True)
 class ColumnFacts:
-    """type: what a change is staged as. compare: how two values are held against each other (see the query `facts`)."""
+    """type: what a change is staged as. compare: how two values are held against each other (see the query `facts`).
+    nullable: it may be empty."""
 
     type: str
     collation: str | None
     compare: str
+    nullable: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def read(conn: psycopg.Connection, plan: Plan, scopes: Mapping[str, Filter] | No
     columns: dict[str, dict[str, ColumnFacts]] = {}
     with conn.cursor(row_factory=dict_row) as cursor:
         for row in cursor.execute(assets.query("central/merge.facts"), {"tables": tables}).fetchall():
-            facts = ColumnFacts(_staged(row["type"], row["base"]), row["collation"], row["compare"])
+            facts = ColumnFacts(_staged(row["type"], row["base"]), row["collation"], row["compare"], row["nullable"])
             columns.setdefault(row["tab"], {})[row["name"]] = facts
         edges = cursor.execute(assets.query("central/merge.references"), {"tables": tables}).fetchall()
     references = [Reference(e["child"], tuple(e["columns"]), e["parent"], tuple(e["referred"])) for e in edges]

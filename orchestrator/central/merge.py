@@ -22,6 +22,7 @@ from orchestrator.central.stamps import Clock
 from orchestrator.central.unit import Unit
 
 ANALYZE_ROWS_MIN = 2_000
+UNIQUE = "23505"
 _VERBS = {"put": ["I", "U"], "delete": ["D"]}
 
 
@@ -150,6 +151,8 @@ class _Merger:
         except psycopg.Error as e:
             if not is_row_fault(e):
                 raise
+            if verb == "put" and ats is None and e.sqlstate == UNIQUE and self._vacated(unit):
+                return
             if ats is None:
                 ats = [at for (at,) in self._conn.execute(unit.sql("places"), {"actions": _VERBS[verb]})]
             if len(ats) == 1:
@@ -158,6 +161,20 @@ class _Merger:
             middle = len(ats) // 2
             self._apply(unit, verb, ats[:middle])
             self._apply(unit, verb, ats[middle:])
+
+    def _vacated(self, unit: Unit) -> bool:
+        """All of a unit once more, with the unique values that rows hand on taken off them first."""
+        if not unit.vacant:
+            return False
+        try:
+            with self._conn.transaction():
+                self._conn.execute(unit.sql("vacate", **unit.vacating()), {})
+                self._write(unit, "put", None)
+        except psycopg.Error as e:
+            if not is_row_fault(e):
+                raise
+            return False
+        return True
 
     def _write(self, unit: Unit, verb: str, ats: list[int] | None) -> None:
         if verb == "delete":

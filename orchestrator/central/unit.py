@@ -175,6 +175,18 @@ class Unit:
         changed = (f for f, bit in zip(self.values, mask, strict=True) if bit == "1")
         return comma(sql.SQL("{} = {}").format(column(f.name), f.at("v")) for f in changed)
 
+    @cached_property
+    def vacant(self) -> tuple[Field, ...]:
+        """Columns of other unique rules than the key that may be empty."""
+        unique = {name for rule in self.table.unique for name in rule}
+        return tuple(f for f in self.values if f.name in unique and f.facts.nullable)
+
+    def vacating(self) -> dict[str, Piece]:
+        """`SET` that empties them where they change, and where any does."""
+        form = sql.SQL("{0} = CASE WHEN {1} THEN NULL ELSE t.{0} END")
+        emptied = comma(form.format(column(f.name), f.differs("v", "c")) for f in self.vacant)
+        return {"emptied": emptied, "handed_on": any_of(f.differs("v", "c") for f in self.vacant)}
+
     def key_of(self, image: Sequence[str | None]) -> dict[str, str | None]:
         """The row's whole key out of an image of texts."""
         found = {c.name: c.text for c in self.constants} | {f.name: image[f.place] for f in self.keys}

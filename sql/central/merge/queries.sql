@@ -8,7 +8,7 @@
 -- name: facts
 -- columns of the plan's tables. compare: `typed` where PostgreSQL's equality means the same value (numeric 1.0 = 1.00
 -- does), `string` where it must be made bytewise, `text` where the stored form has to be compared.
-SELECT n.nspname || '.' || c.relname AS tab, a.attname AS name,
+SELECT n.nspname || '.' || c.relname AS tab, a.attname AS name, NOT a.attnotnull AS nullable,
        format_type(a.atttypid, a.atttypmod) AS type, format_type(b.oid, NULL) AS base,
        CASE WHEN a.attcollation NOT IN (0, 100) THEN format('%%I.%%I', m.nspname, l.collname) END AS collation,
        CASE WHEN b.typname IN ('text', 'varchar', 'bpchar', 'name') THEN 'string'
@@ -273,6 +273,10 @@ SELECT {outcome_values} FROM {work} s
 -- which sets of columns change: each gets a statement of its own, so that no trigger sees a column it should not
 SELECT DISTINCT {mask} AS mask FROM {work} s
  WHERE s.action = 'U' AND (%(ats)s::bigint[] IS NULL OR s.at = ANY (%(ats)s::bigint[])) ORDER BY 1
+
+-- name: vacate
+-- rows whose unique values become others let go of them, so that such values may change hands within an upload
+UPDATE {target} t SET {emptied} FROM {work} s WHERE {match} AND s.action = 'U' AND ({handed_on})
 
 -- name: update
 UPDATE {target} t SET {assignments} FROM {work} s

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from orchestrator import postgres
 from orchestrator.central import parked
 from orchestrator.core.changes import Shape
+from orchestrator.core.plan import Channel
 from orchestrator.errors import PersonMustDecide, TillsyncError, Unreachable
 from tests.integration.merge.conftest import MemoryRelay, Office
 
@@ -207,6 +208,33 @@ def test_unique_values_handed_on_within_an_upload_go_in(office: Office) -> None:
     done = office.collect()
     assert (done.parked, done.conflicts) == (0, 0)
     assert office.rows("SELECT id, email FROM contact") == [("c2", "a@x")]
+
+
+def test_unique_values_that_two_rows_exchange_go_in(office: Office) -> None:
+    office.plan = replace(office.plan, channels=tuple(_with_rules(c) for c in office.plan.channels))
+    office.run(
+        "INSERT INTO contact (id, name, email) VALUES ('c1', 'Ann', 'a@x'), ('c2', 'Bea', 'b@x'), ('c3', 'Eve', 'c@x')"
+    )
+    till = office.till()
+    one, two = ({"id": f"c{i}", "name": n, "email": f"{e}@x"} for i, n, e in ((1, "Ann", "a"), (2, "Bea", "b")))
+    one = till.update("contact", one, email=None)
+    till.update("contact", two, email="a@x")
+    till.update("contact", one, email="b@x", city="Rome")
+    till.update("contact", {"id": "c3", "name": "Eve", "email": "c@x"}, city="Oslo")
+    till.push()
+    done = office.collect()
+    assert (done.parked, done.conflicts) == (0, 0)
+    assert office.rows("SELECT id, email, city FROM contact ORDER BY 1") == [
+        ("c1", "b@x", "Rome"),
+        ("c2", "a@x", None),
+        ("c3", "c@x", "Oslo"),
+    ]
+
+
+def _with_rules(channel: Channel) -> Channel:
+    """The channel with the unique rules that planning reads from the catalog."""
+    rules = {"public.contact": (("email",),)}
+    return replace(channel, tables=tuple(replace(t, unique=rules.get(t.name, ())) for t in channel.tables))
 
 
 def test_many_bad_rows_among_many_good_ones(office: Office) -> None:
