@@ -18,7 +18,7 @@ from orchestrator.till import reconcile_rows
 from orchestrator.till.targets import targets_of
 
 WRONG = 10
-STEPS_MAX = 30
+ROUNDS_MAX = 500
 
 
 def run(rows: int = 100_000, rounds: int = 5, seen: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def _compared(made: Lab) -> tuple[float, int]:
     with connect(made.settings.central.dsn, "figures") as own, connect(made.settings.relay.dsn, "figures") as at_relay:
         sent = 0.0
         number = reconcile_report.start(own, real_world(), ["T1"])
-        for _ in range(STEPS_MAX):
+        for _ in range(ROUNDS_MAX):
             before = _one(at_relay.execute("SELECT max(n) FROM relay.tick"))
             made.central.round()
             sent += _one(at_relay.execute("SELECT sum(octet_length(frame)) FROM relay.echo WHERE n > %s", [before]))

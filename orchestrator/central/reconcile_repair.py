@@ -79,7 +79,7 @@ def apply(
             given = {"id": world.random63(), "node": step.branch, "keys": Json(keys)}
             conn.execute(assets.query("central/reconcile.again"), given)
         else:
-            failed += _tell_again(conn, prepared, step, channel, table)
+            failed += _tell_again(conn, prepared, step, table)
     return failed
 
 
@@ -132,33 +132,24 @@ def _bytes(difference: RowDifference) -> int:
     return sum(len((t or "").encode("utf-8", "replace")) + 3 for t in texts)
 
 
-def _tell_again(conn: psycopg.Connection, prepared: Prepared, step: Step, channel: Channel, table: Table) -> list[str]:
-    """Enters the keys as the branch's own questions, and as changes where the ledger is not what the filter says."""
+def _tell_again(conn: psycopg.Connection, prepared: Prepared, step: Step, table: Table) -> list[str]:
+    """Enters the keys as the branch's own questions. What is no key by head office's types is said."""
     captured = next(c for c in prepared.captured if c.tab == table.name)
-    found = conn.execute(assets.query("central.streams_of"), {"node": step.branch}).fetchall()
-    streams = {name: stream for stream, name in found}
     failed: list[str] = []
     for difference in step.differences:
         values = [_typed(c, difference.key[c.name], _type(prepared, table, c)) for c in table.till_key]
-        names = [c.name for c in table.till_key]
         statement = sql.SQL(assets.query("central/reconcile.tell_again")).format(
             log=sql.Identifier(captured.log),
-            hold=sql.Identifier(captured.hold or ""),
-            key=sql.SQL(", ").join(map(sql.Identifier, names)),
+            key=sql.SQL(", ").join(sql.Identifier(c.name) for c in table.till_key),
             values=sql.SQL(", ").join(values),
-            same=sql.SQL(" AND ").join(
-                sql.SQL("{} = {}").format(sql.Identifier("h", n), v) for n, v in zip(names, values, strict=True)
-            ),
             node=step.branch,
-            stream=streams.get(channel.name, 0),
-            is_held=difference.kind == "extra",
         )
         try:
             with conn.transaction():
                 conn.execute(statement)
         except (psycopg.DataError, psycopg.errors.CannotCoerce):
             key = ", ".join(str(v) for v in difference.key.values())
-            failed.append(f"{step.branch}, {table.name}: the till has a row whose key {key} head office's type is not")
+            failed.append(f"{step.branch}, {table.name}: {key} is no key by head office's types: delete it at the till")
     return failed
 
 

@@ -36,12 +36,8 @@ INSERT INTO tillsync.again_sent (id, n, token) VALUES (%(id)s, %(n)s, %(token)s)
 INSERT INTO tillsync.again (id, node, keys) VALUES (%(id)s, %(node)s, %(keys)s)
 
 -- name: tell_again
--- A branch's question about a row; and a change of it, where the ledger {hold} does not say what it should of the branch's stream.
-INSERT INTO tillsync.{log} (origin, {key})
-SELECT {node}, {values}
-UNION ALL
-SELECT NULL, {values}
- WHERE {is_held} = EXISTS (SELECT FROM tillsync.{hold} h WHERE {same} AND h.stream = {stream} AND h.left_tick IS NULL)
+-- A branch's question about a row. With it the row is looked at by the filter, too, so that the ledger is put right.
+INSERT INTO tillsync.{log} (origin, {key}) VALUES ({node}, {values})
 
 -- name: streams
 -- the streams that nodes take as of this tick
