@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.central import branches, history, reconcile_report
 from orchestrator.core.world import World, real_world
-from orchestrator.service import nightly, standing
+from orchestrator.service import nightly, running, standing
 from orchestrator.service.nightly import Nightly
 from orchestrator.settings import CentralSettings
 from tests.integration.cases.books import BOOKS, CENTRAL, CHANNELS, TILL
@@ -141,3 +142,17 @@ def test_b87_a_till_that_is_away_does_not_hold_the_night_up(
     clock.ahead += timedelta(hours=7)
     assert night.round().moved == 0, "a night that was slept through, long ago"
     night.close()
+
+
+def test_the_service_has_a_lane_for_it_unless_it_is_off() -> None:
+    channel = [{"name": "c", "direction": "down", "table": [{"name": "item"}]}]
+    dsn = {"dsn": "postgresql://nobody@nowhere.invalid/none"}
+
+    def lanes(**said: Any) -> list[type]:
+        settings = CentralSettings(central=dsn, relay=dsn, channel=channel, **said)
+        return [type(lane.agent) for lane in running.central(settings).lanes]
+
+    assert Nightly in lanes()
+    assert Nightly not in lanes(reconcile={"cron": "off"})
+    with pytest.raises(ValueError, match="reconcile"):
+        lanes(reconcile={"cron": "every night"})
