@@ -105,11 +105,30 @@ OWN = {
 """Columns that every table has under its own policy."""
 
 
+FUNCTION = "public.decide"
+DECIDE = """
+CREATE FUNCTION decide(base jsonb, theirs jsonb, ours jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE (coalesce(theirs, ours) ->> 'id')::integer % 4
+           WHEN 0 THEN NULL WHEN 1 THEN coalesce(ours, theirs) WHEN 2 THEN coalesce(theirs, ours)
+           ELSE '{"note": "by the function"}' END $$;
+"""
+
+
+def answer(theirs: Image | None, ours: Image | None) -> dict[str, str | None] | None:
+    """What the function says of two images."""
+    names = ("id", *DOMAINS)
+    mine, other = (None if i is None else dict(zip(names, i, strict=True)) for i in (ours, theirs))
+    which = int(next(str(i["id"]) for i in (other, mine) if i is not None)) % 4
+    answers: list[dict[str, str | None] | None] = [None, mine or other, other or mine, {"note": "by the function"}]
+    return answers[which]
+
+
 def policies() -> dict[str, PolicySpec]:
     """Every policy with every fallback, by the name of the table that is merged under it."""
-    found = {name: PolicySpec(name) for name in ("central_wins", "branch_wins", "append_only")}
+    plain = ("central_wins", "branch_wins", "append_only", "newest_wins", "manual")
+    found = {name: PolicySpec(name) for name in plain} | {"function": PolicySpec("function", function=FUNCTION)}
     for name in ("column_merge", "additive", "state_machine"):
-        for fallback in ("central_wins", "branch_wins"):
+        for fallback in ("central_wins", "branch_wins", "newest_wins", "manual"):
             states = STATES if name == "state_machine" else ()
             found[f"{name}_{fallback[0]}"] = PolicySpec(name, states, fallback)
     return found
@@ -131,12 +150,13 @@ DOMAINS = OWN | {name: domain for name, (domain, _) in OTHERS.items()}
 
 
 def table(name: str, spec: PolicySpec) -> Table:
-    """The table of a policy, as the plan describes it."""
+    """The table of a policy, as the plan describes it. Some have no column whose policy asks when, or a function."""
     columns = [Column("id", "integer", "int", "id")]
     for column, domain in DOMAINS.items():
         kind = values.kind_of(domain.type.partition("(")[0])
         columns.append(Column(column, domain.type, kind, column, domain.encode))
-    column_policy = {column: own for column, (_, own) in OTHERS.items()}
+    asks_nobody = name in ("central_wins", "append_only", "additive_c")
+    column_policy = {c: own for c, (_, own) in OTHERS.items() if not (asks_nobody and (own.asks_when or own.function))}
     return Table(f"public.{name}", name, ("id",), tuple(columns), spec, column_policy)
 
 
@@ -151,10 +171,12 @@ DIFFERENCE = Difference(lambda place, a, b: FIELDS[place].differs(a, b))
 
 @dataclass
 class Story:
-    """A row: what head office has, and the images that it went through at the till, the base first."""
+    """A row: what head office has, and the images that it went through at the till, the base first. is_late: the till
+    changed it after head office had."""
 
     key: int
     ours: Image | None
+    is_late: bool
     path: list[Image | None] = field(default_factory=list)
 
     @property
@@ -170,19 +192,21 @@ def stories(rng: Random, count: int) -> list[Story]:
     return [_story(rng, key) for key in range(1, count + 1)]
 
 
-def paths(rng: Random, told: Iterable[Story]) -> Iterator[list[Step]]:
-    """The steps of the rows, each row's in order. A row that ended and one that began may be a row whose key changed."""
+def paths(rng: Random, told: Iterable[Story]) -> Iterator[tuple[bool, list[Step]]]:
+    """The steps of the rows, each row's in order, and whether they are late. A row that ended and one that began may be
+    a row whose key changed."""
     gone: list[Step] | None = None
+    late = True
     for story in told:
         steps = list(zip(story.path, story.path[1:], strict=False))
-        if gone is not None and story.base is None and rng.random() < 0.5:
+        if gone is not None and story.base is None and story.is_late == late and rng.random() < 0.5:
             steps, gone = [*gone[:-1], (gone[-1][0], steps[0][1]), *steps[1:]], None
         if story.theirs is None and gone is None:
-            gone = steps
+            gone, late = steps, story.is_late
         else:
-            yield steps
+            yield story.is_late, steps
     if gone is not None:
-        yield gone
+        yield late, gone
 
 
 def _story(rng: Random, key: int) -> Story:
@@ -193,7 +217,7 @@ def _story(rng: Random, key: int) -> Story:
         gone = path[-1] is not None and rng.random() < 0.15
         path.append(None if gone else _edited(rng, path[-1] or start, at_home=False))
     ours = None if rng.random() < (0.15 if base else 0.4) else _edited(rng, rng.choice((start, path[-1] or start)))
-    return Story(key, ours, path)
+    return Story(key, ours, rng.random() < 0.5, path)
 
 
 def _image(rng: Random, key: int, *, at_home: bool) -> Image:

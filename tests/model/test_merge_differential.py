@@ -26,9 +26,11 @@ from orchestrator.relay.messages import FetchedUpload, UploadPart
 from tests.model import cells
 from tests.model.cells import Story
 
-ROWS = int(os.environ.get("TILLSYNC_MERGE_ROWS", "100"))
-"""Rows a table; every one has about thirty cells."""
+ROWS = int(os.environ.get("TILLSYNC_MERGE_ROWS", "60"))
+"""Rows a table; every one has about forty cells."""
 SEEDS = int(os.environ.get("TILLSYNC_MERGE_SEEDS", "1"))
+
+NOW_MS, LONG_AGO_MS = 4_000_000_000_000, 946_684_800_000
 
 Outcome = tuple[Image | None, Merged | None]
 
@@ -62,7 +64,7 @@ def test_head_office_merges_as_the_pure_function_says(database: Callable[..., st
 
 
 def _installed(conn: psycopg.Connection, tables: Mapping[str, Table]) -> Plan:
-    conn.execute("".join(map(cells.ddl, tables)).encode())
+    conn.execute((cells.DECIDE + "".join(map(cells.ddl, tables))).encode())
     plan = Plan(1, {}, (Channel("all", "both", tuple(tables.values())),))
     schema.install(conn, schema.derived(plan, catalog.read(conn)))
     conn.execute("INSERT INTO tillsync.node (node, params) VALUES ('T1', %s)", (Jsonb({}),))
@@ -79,16 +81,18 @@ def _fill(conn: psycopg.Connection, name: str, rows: list[Story]) -> None:
 def _upload(rng: Random, tables: Mapping[str, Table], told: Mapping[str, list[Story]]) -> tuple[bytes, Position]:
     """Every step of every row, rows and tables mixed as a till's day mixes them."""
     shapes = [Shape(t.name, t.column_names, t.key) for t in tables.values()]
-    paths = [(place, path) for place, name in enumerate(tables) for path in cells.paths(rng, told[name])]
-    order = [i for i, (_, path) in enumerate(paths) for _ in path]
+    paths = [(place, *path) for place, name in enumerate(tables) for path in cells.paths(rng, told[name])]
+    order = [i for i, (*_, path) in enumerate(paths) for _ in path]
     rng.shuffle(order)
     changes: list[Any] = []
+    stamps: list[int] = []
     for seq, i in enumerate(order, 1):
-        place, path = paths[i]
+        place, is_late, path = paths[i]
+        stamps.append(NOW_MS if is_late else LONG_AGO_MS)
         old, new = path.pop(0)
         op = "I" if old is None else "D" if new is None else "U"
         changes.append((seq, rng.getrandbits(62), place, op, cells.stored(rng, old), cells.stored(rng, new)))
-    return wire.pack(encode_upload(shapes, changes)), Position(changes[-1][0], changes[-1][1])
+    return wire.pack(encode_upload(shapes, changes, (0, NOW_MS), stamps)), Position(changes[-1][0], changes[-1][1])
 
 
 def _wrong(conn: psycopg.Connection, table: Table, rows: list[Story]) -> Iterator[str]:
@@ -108,8 +112,11 @@ def _wrong(conn: psycopg.Connection, table: Table, rows: list[Story]) -> Iterato
 
 def _expected(table: Table, rules: Rules, story: Story) -> Outcome:
     columns = [_Placed(name, place) for place, name in enumerate(table.column_names) if name not in table.key]
-    meeting = meet(*_ends(story, rules), story.ours, len(table.columns), cells.DIFFERENCE)
-    return merge(meeting, columns, rules)
+    base, theirs = _ends(story, rules)
+    meeting = meet(base, theirs, story.ours, len(table.columns), cells.DIFFERENCE)
+    # What head office does not have it has never had here: there is nothing later than that.
+    asked = {cells.FUNCTION: cells.answer(theirs, story.ours)} if theirs or story.ours else {}
+    return merge(meeting._replace(newer=story.is_late or story.ours is None, answers=asked), columns, rules)
 
 
 def _ends(story: Story, rules: Rules) -> tuple[Image | None, Image | None]:
