@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from orchestrator import assets
-from orchestrator.central import scope, stamps
+from orchestrator.central import intrusion, stamps
 from orchestrator.central.contested import judge
 from orchestrator.central.faults import is_row_fault, reason_of
 from orchestrator.central.stage import Stage
@@ -98,14 +98,14 @@ class _Merger:
         while self._failures and self._again():
             pass
         for unit in (u for u in classified if u.scope is not None):
-            written = [self._intrusion(unit, at) for at in scope.strayed(self._conn, unit)]
+            written = [self._intrusion(unit, at) for at in intrusion.strayed(self._conn, unit)]
             self._failures += [replace(f, is_written=True) for f in written]
         for unit in (u for u in classified if u.rules.is_stamped):
             stamps.note(self._conn, unit, self._sender.clock, [f.at for f in self._failures if f.unit is unit])
         return Merged(tuple(self._failures), self._conflicts)
 
     def _intrusion(self, unit: Unit, at: int) -> Failure:
-        return Failure(unit, "judge", at, scope.reason(self._sender.node), scope.SQLSTATE)
+        return Failure(unit, "judge", at, intrusion.reason(self._sender.node), intrusion.SQLSTATE)
 
     def _inserted(self, unit: Unit) -> bool:
         """The short way for what tills mostly send: new rows, put in as they are staged."""
@@ -136,7 +136,7 @@ class _Merger:
             execute(unit.sql("lock"), {})
         execute(unit.sql("classify"), {})
         if unit.scope is not None:
-            intruding, late = scope.foreign(self._conn, unit, self._sender.node, self._sender.uid)
+            intruding, late = intrusion.foreign(self._conn, unit, self._sender.node, self._sender.uid)
             self._conflicts += late
             self._failures += [self._intrusion(unit, at) for at in intruding]
         judged = judge(self._conn, unit, self._sender.uid, self._sender.clock)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -16,7 +16,6 @@ from psycopg.types.json import Jsonb
 
 from orchestrator import assets
 from orchestrator.central import catalog
-from orchestrator.central.capture import object_name
 from orchestrator.central.pieces import Piece
 from orchestrator.central.routing import parameter
 from orchestrator.core.changes import Shape
@@ -24,12 +23,6 @@ from orchestrator.core.filters import Filter, parse_filter
 from orchestrator.core.plan import Plan, Table
 from orchestrator.core.planning import Catalog
 from orchestrator.errors import TillsyncError
-
-if TYPE_CHECKING:
-    from orchestrator.central.unit import Unit
-
-SQLSTATE = "TS540"
-"""Marks a parked change that its branch may not make. PostgreSQL has no such state."""
 
 
 @dataclass(frozen=True)
@@ -61,35 +54,6 @@ def of(compiled: Filter | None, types: Mapping[str, str], params: Mapping[str, A
     return Scope(sql.SQL(condition.replace("%", "%%")), source)
 
 
-def foreign(conn: psycopg.Connection, unit: Unit, node: str, uid: int) -> tuple[list[int], int]:
-    """Rows of the work table, by place, that are none of the node's; and how many were, until head office moved them.
-
-    Those are conflicts that head office wins, and done with.
-    """
-    ats = [at for (at,) in conn.execute(_asked(unit, "foreign"), {}).fetchall()]
-    if not ats:
-        return [], 0
-    given = {"ats": ats, "node": node, "uid": uid, "tab": unit.table.name}
-    hold = sql.Identifier(object_name("hold", unit.table.name))
-    late: set[int] = set()
-    if unit.direction == "both":
-        late = {at for (at,) in conn.execute(unit.sql("moved_away", hold=hold), given)}
-    intruding = [at for at in ats if at not in late]
-    if intruding:
-        conn.execute(unit.sql("give_up"), {"ats": intruding})
-    return intruding, len(late)
-
-
-def strayed(conn: psycopg.Connection, unit: Unit) -> list[int]:
-    """Rows of the work table, by place, that were written and are none of the node's."""
-    return [at for (at,) in conn.execute(_asked(unit, "strayed"), {}).fetchall()]
-
-
-def reason(node: str) -> str:
-    """What is said of a change that a branch may not make."""
-    return f"TS-540 {node} may not write this row: it is outside its filter"
-
-
 def check_columns(conn: psycopg.Connection, node: str, table: Table, shape: Shape) -> None:
     """Raises TS-541 for a column that no version of the plan has shipped. One that a version did was captured then, and
     is left out."""
@@ -99,8 +63,3 @@ def check_columns(conn: psycopg.Connection, node: str, table: Table, shape: Shap
     known = {name for (name,) in conn.execute(assets.query("central/merge.columns_ever"), {"tab": table.name})}
     for name in sorted(more - known):
         raise TillsyncError("TS-541", f"{node} sends {table.name}.{name}, which it does not get", hint="look who it is")
-
-
-def _asked(unit: Unit, block: str) -> sql.Composed:
-    assert unit.scope is not None
-    return unit.sql(block, scope=unit.scope.condition, parameters=unit.scope.parameters)
