@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from orchestrator.core.reconciliation import (
     BookComparison,
@@ -19,7 +20,7 @@ MADE_AT = datetime(2026, 3, 14, 2, 0, 30, tzinfo=UTC)
 HOSTILE = '<script>alert("x")</script>'
 
 
-def item(**counts: int) -> TableComparison:
+def item(**counts: Any) -> TableComparison:
     return TableComparison("public.item", "catalogue", "down", 4_070, 4_070 - counts.get("missing", 0), **counts)
 
 
