@@ -91,9 +91,7 @@ def _of_branches(
 def _waits_for_a_person(branch: Mapping[str, Any], limits: WatchSettings) -> Iterator[Trouble]:
     node = branch["node"]
     if branch["forbidden"]:
-        what = (
-            f"{_count(branch['forbidden'], 'change')} that it may not make: another store's rows, a hidden column"
-        )
+        what = f"{_count(branch['forbidden'], 'change')} that it may not make: another store's rows, a hidden column"
         yield Trouble("forbidden", node, what, "`tillsync parked list` shows them; look who uses the branch's account")
     others = branch["parked"] - branch["forbidden"]
     if others > limits.parked_max:
