@@ -1,4 +1,4 @@
-"""The health check of the agents' containers: is the agent at work? Asks the address that TILLSYNC_HTTP__LISTEN names."""
+"""The health check of the agents' containers: is the agent at work? Asks where TILLSYNC_HTTP__LISTEN says."""
 
 from __future__ import annotations
 
