@@ -87,7 +87,7 @@ class Collector:
         self._nodes: dict[str, dict[str, Any] | None] = {}
 
     def run(self) -> Collected:
-        """Merge every group that waits; what is wrong with one node's uploads does not hold up the others'.
+        """Every group that waits is merged; what is wrong with one node's uploads does not hold up the others'.
 
         Nor does a row that somebody holds locked: its node's uploads wait for the next round, and that is raised.
         """
