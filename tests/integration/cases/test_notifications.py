@@ -7,7 +7,7 @@ import json
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.util import find_spec
@@ -96,11 +96,10 @@ class Post:
 @pytest.fixture(scope="module")
 def shop(module_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """One chain for all, with one till; what a test breaks there is mended before the next."""
-    made = Shop(module_database, real_world(), tmp_path_factory.mktemp("shop"))
-    made.till("T1", "B1").sql("INSERT INTO closure VALUES (1, '2026-11-25', 10)")
-    made.settle()
-    yield made
-    made.close()
+    with closing(Shop(module_database, real_world(), tmp_path_factory.mktemp("shop"))) as made:
+        made.till("T1", "B1").sql("INSERT INTO closure VALUES (1, '2026-11-25', 10)")
+        made.settle()
+        yield made
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestrator.core.world import World
+from orchestrator.core.world import World, real_world
 from orchestrator.errors import Unreachable
 from orchestrator.service import http, metrics, seeing
 from orchestrator.service.health import SILENT_SECONDS, Health
@@ -43,6 +43,15 @@ def raw(port: int | None, request: bytes) -> bytes:
         return b"".join(iter(lambda: line.recv(65_536), b""))
 
 
+@pytest.fixture(scope="module")
+def shop(module_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """One chain for all, with one till."""
+    with closing(Shop(module_database, real_world(), tmp_path_factory.mktemp("shop"))) as made:
+        made.till("T1", "B1")
+        made.settle()
+        yield made
+
+
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
     with ExitStack() as made:
@@ -50,7 +59,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def test_head_office_and_a_till_are_seen(shop: Shop, stack: ExitStack) -> None:
-    till = shop.till("T1", "B1")
+    till = shop.tills["T1"]
     office = stack.enter_context(seeing.beside("central", shop.settings.model_copy(update=HTTP), shop.world))
     beside_till = stack.enter_context(seeing.beside("T1", till.settings.model_copy(update=HTTP), shop.world))
     assert get(office.port, "/live")[0] == 200
@@ -119,10 +128,9 @@ def test_a_fault_is_seen_and_its_end(shop: Shop, stack: ExitStack) -> None:
 
 
 def test_what_only_the_rounds_know_is_a_trouble_too(shop: Shop, stack: ExitStack) -> None:
-    till = shop.till("T1", "B1")
-    shop.settle()
+    till = shop.tills["T1"]
     seen = stack.enter_context(seeing.beside("central", shop.settings.model_copy(update=HTTP), shop.world))
-    till.sql("INSERT INTO closure VALUES (1, '2026-11-25', 10)")
+    till.sql("INSERT INTO closure VALUES (2, '2026-11-25', 10)")
     till.sync()
     shop.sql("UPDATE tillsync.node SET state = 'retired'")
     seen.health.agent(shop.agent).round()
