@@ -8,6 +8,7 @@ from psycopg import sql
 from orchestrator.central.capture import object_name
 from orchestrator.central.unit import Unit
 
+CODE = "TS-540"
 SQLSTATE = "TS540"
 """Marks a parked change that its branch may not make. PostgreSQL has no such state."""
 
@@ -38,7 +39,7 @@ def strayed(conn: psycopg.Connection, unit: Unit) -> list[int]:
 
 def reason(node: str) -> str:
     """What is said of a change that a branch may not make."""
-    return f"TS-540 {node} may not write this row: it is outside its filter"
+    return f"{CODE} {node} may not write this row: it is outside its filter"
 
 
 def _asked(unit: Unit, block: str) -> sql.Composed:

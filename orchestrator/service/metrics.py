@@ -77,7 +77,7 @@ OF_CENTRAL = {
     "tillsync_branch_disk_free_bytes": About("Room on the disk of the till's file.", ("branch",)),
     "tillsync_branch_certificate_remaining_seconds": About("How long the till's certificates last.", ("branch",)),
     "tillsync_branch_backup_age_seconds": About("How old the till's newest backup is.", ("branch",)),
-    "tillsync_branch_labels_late": About("Labels with an old price that nobody has printed anew.", ("branch",)),
+    "tillsync_branch_late_labels": About("Labels with an old price that nobody has printed anew.", ("branch",)),
 }
 """Out of head office's status."""
 
@@ -212,7 +212,7 @@ def _of_branch(branch: Status) -> Iterator[Sample]:
         "tillsync_branch_open": branch["is_open"],
         "tillsync_branch_certificate_remaining_seconds": _seconds(branch["certificate_days"]),
         "tillsync_branch_backup_age_seconds": age,
-        "tillsync_branch_labels_late": branch.get("labels_late"),
+        "tillsync_branch_late_labels": branch.get("labels_late"),
     }
     yield from ((name, (branch["node"],), float(value)) for name, value in known.items() if value is not None)
 

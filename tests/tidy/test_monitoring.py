@@ -82,7 +82,19 @@ def test_the_kinds_that_are_told_apart_here_are_those_of_the_service() -> None:
 
 
 def test_every_metric_has_a_unit_or_is_a_count_and_its_help_is_a_sentence() -> None:
-    units = ("_seconds", "_bytes", "_ticks", "_changes", "_rows", "_streams", "_uploads", "_conflicts", "_info", "_up")
+    units = (
+        "_seconds",
+        "_bytes",
+        "_ticks",
+        "_changes",
+        "_rows",
+        "_streams",
+        "_uploads",
+        "_conflicts",
+        "_labels",
+        "_info",
+        "_up",
+    )
     counts = {
         "tillsync_tick",
         "tillsync_plan_version",
