@@ -83,7 +83,8 @@ def _make_view(
     before: Mapping[Key, Mapping[str, Any] | None],
 ) -> None:
     keys, images = f"tillsync_keys_{number}", f"tillsync_images_{number}"
-    reader.execute(f"CREATE TEMP TABLE {keys} ({', '.join(f'k{i}' for i in range(1, len(stored.till_key) + 1))})")
+    key_columns = ", ".join(f"k{i}" for i in range(1, len(stored.till_key) + 1))
+    reader.execute(f"CREATE TEMP TABLE {keys} ({key_columns})")
     reader.execute(f"CREATE TEMP TABLE {images} ({', '.join(map(q, columns))})")
     key_names = [q(name) for name in stored.till_key]
     # The first term may use an index of any collation, the second means exactly this key.
@@ -97,7 +98,7 @@ def _make_view(
             reader.execute(
                 f"INSERT INTO {images} VALUES ({', '.join('?' * len(columns))})", [whole[c] for c in columns]
             )
-    reader.execute(f"CREATE INDEX temp.{keys}_k ON {keys} (k1)")
+    reader.execute(f"CREATE INDEX temp.{keys}_k ON {keys} ({key_columns})")
     # Without the affinity of a column, which would keep the index from being used: both are values as stored.
     is_hidden = " AND ".join(f"k.k{i} IS +t.{k}" for i, k in enumerate(key_names, 1))
     reader.execute(
