@@ -78,13 +78,16 @@ class Notifier:
                 conn.execute(_sql("post"), said)
 
     def send(self, conn: psycopg.Connection, now: datetime) -> int:
-        """Send what is due, oldest first; how many went."""
-        went = 0
+        """Send what is due, oldest first; how many went. A way that fails is left alone until the next time."""
+        went, open_ways = 0, set(self.ways)
         for _ in range(SENT_MAX):
-            row = _row(conn, "claim", {"now": now, "again": now + CLAIMED})
+            row = _row(conn, "claim", {"now": now, "again": now + CLAIMED, "ways": sorted(open_ways)})
             if row is None:
                 break
-            went += self._send(conn, row, now)
+            if self._send(conn, row, now):
+                went += 1
+            else:
+                open_ways.discard(row["way"])
         return went
 
     def _send(self, conn: psycopg.Connection, row: Mapping[str, Any], now: datetime) -> bool:
@@ -92,7 +95,7 @@ class Notifier:
         text = str(body.pop("text", ""))
         number = f"{row['id']}.{int(row['at'].timestamp())}"
         letter = Letter(number, row["kind"], row["title"], text, body, row["at"])
-        fault = "this way is not in the settings any more" if way not in self.ways else fault_of(self.ways[way], letter)
+        fault = fault_of(self.ways[way], letter)
         if not fault:
             conn.execute(_sql("sent"), {"id": row["id"], "now": now})
             self.counted.notified(way, "sent")

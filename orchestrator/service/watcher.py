@@ -60,7 +60,7 @@ class Watcher:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(JOIN_SECONDS)
-        if not self._thread.is_alive():
+        else:
             self._glance.close()
 
     def look(self) -> None:
@@ -88,8 +88,11 @@ class Watcher:
             log.error("cannot look for troubles", error=fault)
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._settings.notify.every_seconds):
-            self.look()
+        try:
+            while not self._stopping.wait(self._settings.notify.every_seconds):
+                self.look()
+        finally:
+            self._glance.close()
 
 
 class _Away:

@@ -26,10 +26,10 @@ INSERT INTO tillsync.message (way, kind, title, body, at, next_at)
 VALUES (%(way)s, %(kind)s, %(title)s, %(body)s, %(at)s, %(at)s)
 
 -- name: claim
--- the oldest message that is due; it is not due again while it is being sent
+-- the oldest message that is due, of the ways that are open; it is not due again while it is being sent
 UPDATE tillsync.message SET tries = tries + 1, next_at = %(again)s
  WHERE id = (SELECT id FROM tillsync.message
-              WHERE sent_at IS NULL AND next_at <= %(now)s ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
+              WHERE sent_at IS NULL AND next_at <= %(now)s AND way = ANY(%(ways)s) ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, way, kind, title, body, at, tries
 
 -- name: sent

@@ -4,6 +4,7 @@ when it comes and once when it goes, whatever happens to the service and to the 
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
@@ -394,3 +395,20 @@ def test_apprise_is_asked_for_where_it_is_needed(post: Post) -> None:
     assert post.hook.got[0]["title"] == "[Tillsync] a test"
     with pytest.raises(ConfigError, match="TS-863"):
         tried(NotifySettings(apprise=AppriseSettings(urls=["nonsense://x"])), post.world)
+
+
+def test_a_server_that_hangs_is_waited_for_once_a_look(post: Post, shop: Shop) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        mail = post.settings.notify.mail
+        assert mail is not None
+        elsewhere = mail.model_copy(update={"server": f"127.0.0.1:{silent.getsockname()[1]}"})
+        notify = post.settings.notify.model_copy(update={"mail": elsewhere, "timeout_seconds": 0.2, "hold_seconds": 0})
+        post.settings = post.settings.model_copy(update={"notify": notify})
+        post.restart()
+        for table in ("disk", "parked", "conflicts"):
+            where, breaks, _ = TROUBLES[table]
+            post.at_relay(breaks) if where == "relay" else shop.sql(breaks)
+        post.look(1)
+    assert len(post.hook.titles) == 3
+    tries = "SELECT count(*) FILTER (WHERE tries > 0), count(*) FROM tillsync.message WHERE way = 'mail'"
+    assert shop.sql(tries) == [(1, 3)], "the others wait for the next look"
