@@ -79,4 +79,7 @@ def encode_upload(
 
 def decode_upload(body: bytes) -> Upload:
     """Read an upload part. Raises msgspec.MsgspecError where it is malformed: the caller knows whose it is."""
-    return _decoder.decode(body)
+    try:
+        return _decoder.decode(body)
+    except (RecursionError, UnicodeDecodeError) as e:  # too deep, or a text that is none
+        raise msgspec.DecodeError(str(e)) from e

@@ -114,5 +114,5 @@ def unpack(frame: bytes) -> Answer:
     """Raises TS-801 for what is no answer."""
     try:
         return msgspec.msgpack.decode(wire.unpack(frame), type=Answer)
-    except msgspec.MsgspecError as e:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as e:
         raise TillsyncError("TS-801", f"a till's answer cannot be read: {e}", hint="upgrade the older end") from e

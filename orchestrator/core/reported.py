@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 TEXT_MAX, LIST_MAX = 500, 50
 
 _NUMBERS = {"tick", "plan_version", "pending", "waiting", "held", "extra", "instance", "epoch", "sent", "received"} | {
@@ -21,8 +23,12 @@ _TEXT_LISTS = {"errors", "lacks"}
 _NUMBER_LISTS = {"loading", "pushed", "ack"}
 
 
-def read(body: Any) -> dict[str, Any]:
-    """The report with what is wrong left out."""
+def read(text: str | None) -> dict[str, Any]:
+    """The report, given as JSON, with what is wrong left out."""
+    try:
+        body = msgspec.json.decode(text or "{}")
+    except (msgspec.MsgspecError, RecursionError):
+        return {}
     if not isinstance(body, Mapping):
         return {}
     found: dict[str, Any] = {}

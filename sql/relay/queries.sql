@@ -85,7 +85,7 @@ SELECT relay.put_account(%(node)s, %(role)s, %(verifier)s)
 SELECT relay.drop_account(%(node)s)
 
 -- name: reports
-SELECT * FROM relay.reports()
+SELECT node, at, body::text AS body, waiting_uploads FROM relay.reports()
 
 -- name: put_result
 SELECT relay.put_result(%(frame)s)

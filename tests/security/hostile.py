@@ -138,11 +138,15 @@ def contents(draw: st.DrawFn) -> bytes:
 @st.composite
 def frames(draw: st.DrawFn) -> bytes:
     """Whatever may lie in the relay as a part."""
-    kind = draw(st.sampled_from(["content"] * 20 + ["noise", "flipped", "cut", "bomb", "liar", "deep", "other"]))
+    kind = draw(
+        st.sampled_from(["content"] * 20 + ["noise", "flipped", "cut", "bomb", "liar", "deep", "abyss", "other"])
+    )
     if kind == "noise":
         return draw(st.binary(max_size=40))
     if kind == "bomb":
         return bomb(draw(st.sampled_from([12, 2**20, 2**25, 2**32 - 1])))
+    if kind == "abyss":
+        return wire.pack(abyss(draw(st.sampled_from([900, 100_000]))))
     if kind == "deep":
         return wire.pack(b"\x91" * draw(st.sampled_from([500, 100_000])) + b"\x90")
     if kind == "other":
@@ -162,6 +166,27 @@ def frames(draw: st.DrawFn) -> bytes:
     if kind == "liar":
         return frame[:8] + struct.pack(">I", draw(st.integers(0, 2**32 - 1))) + frame[12:]
     return frame
+
+
+def abyss(depth: int) -> bytes:
+    """An upload of one row, with a value that is a list of a list of a list."""
+    shape = msgspec.msgpack.encode([["public.contact", ["id"], ["id"]]])
+    change = b"\x96\x01\x05\x00" + msgspec.msgpack.encode("I") + b"\xc0\x91" + b"\x91" * depth + b"\xc0"
+    return b"\x92" + shape + b"\x91" + change
+
+
+ANSWERS = st.one_of(
+    st.sampled_from(
+        [b"", b"TSY1", wire.pack(b"\x80"), wire.pack(b"\xc1"), wire.pack(b"\x81\xa2zz" + b"\x91" * 100_000)]
+    ),
+    st.builds(
+        lambda *numbers: wire.pack(
+            msgspec.msgpack.encode(dict(zip(("id", "step", "n", "token", "plan_version"), numbers, strict=True)))
+        ),
+        *[st.sampled_from([0, 1, -1, 2**63 - 1, 2**64 - 1, 2**31])] * 5,
+    ),
+)
+"""What a till may answer to a comparison that nobody asked for."""
 
 
 def bomb(claimed: int) -> bytes:

@@ -94,6 +94,15 @@ class Among:
         assert "T2" not in done.refused
         return dict(done.refused)
 
+    def show(self) -> None:
+        """The status that an operator asks for has every branch."""
+        relay, now = self.shop.relay, self.shop.world.now()
+        head = relay.head()
+        side = status.RelaySide(head.n, head.epoch, head.plan_version, now, relay.reports())
+        chain = status.of_central(self.shop.conn, side, "", status.Office(now, False))
+        assert {"T2", *HOSTILE, *MORE} == {b["node"] for b in chain["branches"]}
+        status.show_central({**chain, "troubles": []})
+
     def forget(self) -> None:
         """The administrator drops what waits of them, as he may."""
         self.admin.execute("DELETE FROM relay.upload WHERE node LIKE 'H_'")
@@ -117,10 +126,12 @@ def test_nothing_wrong_is_applied_and_nobody_is_disturbed(among: Among) -> None:
     seen: set[str] = set()
 
     @QUIETLY
-    @given(st.tuples(*[hostile.parts() for _ in HOSTILE]))
-    def attack(groups: tuple[list[UploadPart], ...]) -> None:
+    @given(st.tuples(*[hostile.parts() for _ in HOSTILE]), hostile.ANSWERS)
+    def attack(groups: tuple[list[UploadPart], ...], answer: bytes) -> None:
         for node, parts in zip(HOSTILE, groups, strict=True):
             among.send(node, parts)
+        with suppress(psycopg.Error, TillsyncError):
+            among.relays[HOSTILE[0]].put_result(answer)
         seen.update(said.partition(" ")[0] for said in among.round().values())
         among.forget()
 
@@ -162,6 +173,14 @@ def test_another_store_s_rows_and_columns_are_not_to_be_had(among: Among) -> Non
     assert among.shop.sql("SELECT DISTINCT price FROM item") == [(1.5,)]
 
 
+def test_an_upload_that_nests_without_end_is_refused_alone(among: Among) -> None:
+    """It is the decoder that gives up, and not the round."""
+    among.send("H7", [UploadPart(99, 0, True, ORIGIN, Position(1, 5), wire.pack(hostile.abyss(100_000)))])
+    assert among.round()["H7"].startswith("TS-310")
+    among.relays["H7"].put_result(wire.pack(b"\x81\xa2zz" + b"\x91" * 100_000))
+    among.round()
+
+
 def test_ten_gigabytes_of_lines_are_not_taken(among: Among) -> None:
     """By what the frames say of themselves: two parts of each claim to be 32 MB."""
     said = wire.pack(b"")[:8] + (wire.BODY_BYTES_MAX).to_bytes(4, "big")
@@ -189,11 +208,9 @@ def test_what_a_till_says_of_itself_does_not_break_status(among: Among) -> None:
     def tell(body: dict[str, Any]) -> None:
         with suppress(psycopg.Error, TillsyncError):
             among.relays["H9"].report(body)
-        head = among.shop.relay.head()
-        now = among.shop.world.now()
-        side = status.RelaySide(head.n, head.epoch, head.plan_version, now, among.shop.relay.reports())
-        chain = status.of_central(among.shop.conn, side, "", status.Office(now, False))
-        assert {"T2", *HOSTILE} <= {b["node"] for b in chain["branches"]}
-        status.show_central({**chain, "troubles": []})
+        among.show()
 
     tell()
+    with closing(connect(among.tills["H9"].dsn, "attacker")) as branch:
+        branch.execute("SELECT relay.report_status(%s::text::jsonb)", ["[" * 3000 + "]" * 3000])
+    among.show()
