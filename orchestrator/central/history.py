@@ -40,6 +40,10 @@ def keep(conn: psycopg.Connection, report: Report, *, scope: str = WHOLE) -> int
             "ats": [f.at for f in found],
         }
         conn.execute(_sql("stand"), lists)
+        tables = {t.table for b in report.branches for t in b.tables}
+        if tables and scope == WHOLE:
+            books = {c.book for b in report.branches for c in b.books}
+            conn.execute(_sql("leave"), {"tables": list(tables), "books": list(books)})
     assert row is not None
     return int(row[0])
 

@@ -18,6 +18,11 @@ ON CONFLICT (node, kind, what) DO UPDATE
        equal_at = coalesce(excluded.equal_at, s.equal_at)
  WHERE excluded.compared_at > s.compared_at
 
+-- name: leave
+-- Tables and checks that a report over everything does not have any more: they left the plan
+DELETE FROM tillsync.standing s
+ WHERE NOT (s.kind = 'table' AND s.what = ANY (%(tables)s::text[])) AND NOT (s.kind = 'book' AND s.what = ANY (%(books)s::text[]))
+
 -- name: trend
 SELECT id, made_at, equal, totals FROM tillsync.reconciliation
  WHERE scope = %(scope)s AND made_at < %(before)s ORDER BY made_at DESC, id DESC LIMIT %(limit)s
@@ -29,7 +34,6 @@ SELECT body FROM tillsync.reconciliation WHERE scope = %(scope)s ORDER BY made_a
 SELECT s.node, s.kind, s.what, s.rows, s.tick, s.differs_since AS since, s.equal_at
   FROM tillsync.standing s JOIN tillsync.node n ON n.node = s.node AND n.state = 'active'
  WHERE s.differs_since IS NOT NULL
-   AND (s.kind = 'book' OR s.what IN (SELECT tab FROM tillsync.captured))
  ORDER BY s.differs_since, s.node, s.kind, s.what
 
 -- name: forget
