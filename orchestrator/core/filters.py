@@ -14,6 +14,7 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import ParseError, SqlglotError
 
 from orchestrator.core import filter_rules, routing
+from orchestrator.core.filter_joins import as_exists
 from orchestrator.core.filter_language import check_shape
 from orchestrator.core.filter_names import Names
 from orchestrator.core.filter_tokens import as_written, check_tokens
@@ -67,7 +68,7 @@ class Filter:
     def predicate(self, row_alias: str, stream_alias: str) -> str:
         """The filter in parentheses, over the table's row `row_alias` and `stream_alias`, which has `p_<parameter>`."""
         aliases = routing.Aliases(row_alias, stream_alias)
-        return routing.to_sql(exp.Paren(this=routing.render(self._tree, aliases)))
+        return routing.to_sql(exp.Paren(this=routing.render(as_exists(self._tree), aliases)))
 
     def scope(self, row_alias: str, stream_alias: str) -> str | None:
         """Those of the terms that all must be true in which a parameter stands, as `predicate` has them; None: none."""

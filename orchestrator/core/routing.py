@@ -166,9 +166,9 @@ def _links(select: exp.Select, sources: Mapping[str, TableInfo]) -> Iterator[lis
     is NULL: where the result is only asked to be true (AND, OR up to the level's condition) that is no change.
     """
     asking = asked_by(select)
-    pairs = list(_pairs(asking, select))
+    pairs = list(asked_pairs(asking, select))
     equal = [exp.EQ(this=exp.paren(x.copy()), expression=exp.paren(y.copy())) for x, y in pairs]
-    if not pairs or _only_truth_counts(asking):
+    if not pairs or only_truth_counts(asking):
         yield list(equal)
         return
     nullable = [
@@ -183,7 +183,7 @@ def _links(select: exp.Select, sources: Mapping[str, TableInfo]) -> Iterator[lis
         yield [exp.Is(this=exp.paren(side.copy()), expression=exp.Null())]
 
 
-def _pairs(asking: exp.Expr, select: exp.Select) -> Iterator[tuple[exp.Expr, exp.Expr]]:
+def asked_pairs(asking: exp.Expr, select: exp.Select) -> Iterator[tuple[exp.Expr, exp.Expr]]:
     """(asked, given) expressions whose equality decides; none where the subquery is asked otherwise."""
     by_any = isinstance(asking, exp.EQ) and isinstance(asking.expression, exp.Any)
     by_all = isinstance(asking, exp.NEQ) and isinstance(asking.expression, exp.All)
@@ -197,7 +197,7 @@ def _pairs(asking: exp.Expr, select: exp.Select) -> Iterator[tuple[exp.Expr, exp
         yield from zip(asked, select.expressions, strict=True)
 
 
-def _only_truth_counts(node: exp.Expr) -> bool:
+def only_truth_counts(node: exp.Expr) -> bool:
     """Whether false and NULL are the same for `node`: it is a term of its level's condition, through AND and OR."""
     if isinstance(node, exp.NEQ):
         return False

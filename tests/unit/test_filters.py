@@ -78,6 +78,24 @@ def test_predicate_of_the_shared_example() -> None:
     ]
 
 
+def test_an_in_that_only_has_to_be_true_is_asked_as_exists() -> None:
+    kept = predicate("id IN (SELECT item_id FROM item_store WHERE store_id = :store_id OR note IS NULL)")
+    assert kept == (
+        '(EXISTS(SELECT 1 FROM "public"."item_store" AS "sub1" WHERE ("sub1"."store_id" = "s"."p_store_id"'
+        ' OR "sub1"."note" IS NULL) AND ("r"."id") = ("sub1"."item_id")))'
+    )
+    for text in (
+        "NOT id IN (SELECT item_id FROM item_store)",
+        "id NOT IN (SELECT item_id FROM item_store)",
+        "(id IN (SELECT item_id FROM item_store)) IS NULL",
+        "id IN (SELECT max(item_id) FROM item_store GROUP BY store_id)",
+    ):
+        assert "EXISTS" not in predicate(text), text
+    nested = predicate("id IN (SELECT item_id FROM item_store WHERE store_id IN (SELECT id FROM store WHERE open))")
+    assert nested.count("EXISTS") == 2
+    assert " IN " not in nested
+
+
 def test_reach_reads_the_other_tables_in_both_worlds() -> None:
     found = reach(
         "id IN (SELECT s.item_id FROM item_store s JOIN store t ON t.id = s.store_id AND t.open WHERE t.region = ANY(:regions))"
