@@ -36,12 +36,14 @@ Digest = tuple[int, int, int]
 
 
 class Found(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What earlier steps found of a table. `suspects`: keys that differed once. `done`: what it came to."""
+    """What earlier steps found of a table. `suspects`: keys that differed once, and were not on their way. `done`: what
+    it came to."""
 
     central_rows: int = 0
     till_rows: int = 0
     truncated: bool = False
     suspects: tuple[Texts, ...] | None = None
+    in_flight: int = 0
     done: TableComparison | None = None
 
 
@@ -161,11 +163,13 @@ def _judge_rows(
         for key in sorted(ours.keys() | theirs.keys(), key=repr)
         if ours.get(key) != theirs.get(key) and (key in ours or is_told[0]) and (key in theirs or is_told[1])
     ]
-    if differing and found.suspects is None:
-        return ask, msgspec.structs.replace(found, suspects=tuple(differing))
-    suspects = frozenset(found.suspects or ())
     pending, parked = frozenset(answer.pending), frozenset(answer.parked)
-    kept = [key for key in differing if key in suspects and key not in pending | parked]
+    kept = [key for key in differing if key not in pending | parked]
+    in_flight = max(found.in_flight, sum(key in pending for key in differing))
+    if kept and found.suspects is None:
+        return ask, msgspec.structs.replace(found, suspects=tuple(kept), in_flight=in_flight)
+    suspects = frozenset(found.suspects or ())
+    kept = [key for key in kept if key in suspects]
     excused = side.conflicts if subject.is_one_way else frozenset()
     reasons = dict(answer.waiting)
     rows = [
@@ -178,7 +182,7 @@ def _judge_rows(
         found,
         ask=ask,
         rows=rows,
-        in_flight=sum(key in pending for key in differing),
+        in_flight=in_flight,
         parked=sum(key in parked and key not in pending for key in differing),
         conflicts=sum(key in excused for key in kept),
     )

@@ -9,6 +9,8 @@ import pytest
 
 from orchestrator.central import reconcile_report
 from orchestrator.core.world import real_world
+from orchestrator.postgres import connect
+from orchestrator.relay import schema as relay_schema
 from tests.integration.cases.reconciling import compared, filled, known, repaired, shop_of, tables_of, told, unseen
 from tests.integration.cases.shop import Died, Shop, Till, dying_at
 
@@ -70,6 +72,7 @@ def test_b87_injected_differences_are_all_found_and_nothing_else(shop: Shop, til
     assert told(found["closure"]) == [("extra", "99")]
     assert told(found["receipt"]) == [("extra", "T1 lost")]
     assert found["sales_order"].equal
+    assert found["contact"].in_flight == 1
     (different,) = found["contact"].differences
     assert [(c.central, c.till) for c in different.columns] == [("a@b", None), ("Wien", "")]
     assert all(t.equal for t in tables_of(report, "T2").values())
@@ -235,4 +238,18 @@ def test_a_side_that_cannot_be_made_is_given_up_and_ticks_go_on(
     (branch,) = reconcile_report.report(shop.conn, shop.prepared, now, {"T1": now}, nodes=["T1"], since=began).branches
     assert branch.state == "waiting", "what an earlier one came to is not taken for its result"
     monkeypatch.undo()
+    assert compared(shop).equal
+
+
+def test_a_file_without_the_table_gets_it_and_a_relay_of_an_earlier_version_goes_on(shop: Shop, till: Till) -> None:
+    till.sql("DROP TABLE tillsync_asked")
+    assert compared(shop, till).equal
+    with connect(shop.relay_dsn, "administrator") as relay:
+        relay.execute("DROP FUNCTION relay.put_result(bytea)")
+    number = reconcile_report.start(shop.conn, shop.world, ["T1"])
+    shop.sql("UPDATE item SET name = 'for all' WHERE id = 4")
+    shop.settle()
+    assert till.sql("SELECT name FROM item WHERE id = 4") == [("for all",)]
+    assert reconcile_report.open_nodes(shop.conn, number) == {"T1"}
+    relay_schema.install(shop.relay_dsn, shop.relay_dsn)
     assert compared(shop).equal
