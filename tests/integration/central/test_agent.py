@@ -67,7 +67,7 @@ def test_collecting_goes_on_while_publishing_fails(
 ) -> None:
     collected = []
 
-    def fails(_: Publisher) -> None:
+    def fails(_: Publisher, due: object) -> None:
         raise TillsyncError("TS-398", "no room for publishing")
 
     monkeypatch.setattr(Publisher, "publish", fails)
