@@ -21,6 +21,7 @@ from orchestrator.service import schedules
 from orchestrator.service.rounds import Agent, Moved
 from orchestrator.settings import CentralSettings, TillSettings
 from orchestrator.till import jobs as of_till
+from orchestrator.till.agent import TillAgent
 
 AGAIN_SECONDS_MAX = 600.0
 LOOK_SECONDS = 60.0
@@ -62,6 +63,11 @@ class Jobs(Generic[C]):
         """Whether something has to be looked at."""
         now = self._world.now()
         return any(waiting.at <= now for waiting in self._waiting.values())
+
+    @property
+    def failing(self) -> list[str]:
+        """What the jobs say that failed the last time."""
+        return [waiting.said for waiting in self._waiting.values() if waiting.said]
 
     def run_due(self, conn: C) -> int:
         """Runs what is due, oldest first; how many runs were made. A job that fails is told once and tried again later;
@@ -148,6 +154,8 @@ class TillWithJobs:
 
     def round(self) -> Moved:
         self._run()
+        if isinstance(self._agent, TillAgent) and self._jobs is not None:
+            self._agent.beside = self._jobs.failing
         report = self._agent.round()
         if getattr(report, "plan_version", self._version) != self._version:
             self._jobs = None

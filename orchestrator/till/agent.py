@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -69,6 +69,7 @@ class TillAgent:
         self._vitals = Vitals(world, settings.till.database, None if relay else settings.relay.dsn)
         self._desk = Desk(world, settings)
         self._db: apsw.Connection | None = None
+        self.beside: Sequence[str] = ()  # what went wrong beside the rounds, and head office is to hear
         self._reported: dict[str, Any] = {}
         self._reported_at = -inf
 
@@ -167,7 +168,7 @@ class TillAgent:
             "lacks": [r for (r,) in rows(db, 'SELECT reason FROM tillsync_lack ORDER BY central, "column"')],
             "pushed": list(now.pushed),
             "ack": list(now.ack),
-            "errors": [str(e) for e in failed],
+            "errors": [*(str(e) for e in failed), *self.beside],
             **self._desk.told(db),
         }
         if body != self._reported or self._world.monotonic() - self._reported_at >= REPORT_SECONDS:

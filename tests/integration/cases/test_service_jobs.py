@@ -163,6 +163,8 @@ def test_what_a_tills_job_may_not_do(shop: Shop, counter: Counter, capsys: pytes
     said = [line for line in capsys.readouterr().err.splitlines() if "job failed" in line]
     assert len(said) == len(BAD), said
     assert all(why in line for why, line in zip(BAD.values(), said, strict=True)), said
+    told = next(row["body"]["errors"] for row in shop.relay.reports() if row["node"] == "T1")
+    assert len(told) == len(BAD), "head office hears of it"
     assert counter.days() == [(1, "2026-11-02")]
     assert counter.till.sql("SELECT applying FROM tillsync_state") == [(0,)]
     shop.settle(counter.till)
