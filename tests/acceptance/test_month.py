@@ -220,6 +220,7 @@ def live_through(pg: Server, clock: Clock, directory: Path, *, tills: int, days:
     return lived
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.xdist_group("demo")
 def test_two_days_under_the_services(pg: Server, clock: Clock, tmp_path: Path) -> None:
     lived = live_through(pg, clock, tmp_path / "chain", tills=1, days=2)
