@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ from orchestrator.core.comparing import ROWS_MAX, TableAsk
 from orchestrator.core.digest import central_text, is_compared
 from orchestrator.core.plan import Channel, Column, Table
 from orchestrator.core.planning import channel_parameters
+
+MANY_SCOPES = 8
 
 ARGUMENTS_MAX = 24
 """So many columns in one call: a function takes at most a hundred arguments."""
@@ -106,7 +108,7 @@ class _Side:
             shift=32 - self.kind.bits,
             within_shift=within_shift,
             is_asked=is_asked,
-            row_text=self._hashable(_row_text(f"m.{name}" for name in names)),
+            row=sql.SQL("m.row") if self._is_for_many(scopes) else self._row_hash("m"),
             texts=sql.SQL(", ").join(map(sql.SQL, names)),
             rows_max=ROWS_MAX + 1,
         )
@@ -115,10 +117,10 @@ class _Side:
         return _block("unlisted").format(
             marks=list(marks),
             members=self._up([node]),
-            row_text=self._hashable(_row_text(f"m.c{i}" for i in range(len(self.columns)))),
+            row_text=self._row_text("m"),
         )
 
-    def _down(self, scopes: Iterable[str]) -> sql.Composed:
+    def _down(self, scopes: Collection[str]) -> sql.Composed:
         prepared = self.prepared
         compiled = prepared.filters[self.table.name]
         names = channel_parameters(self.channel, prepared.filters)
@@ -128,7 +130,21 @@ class _Side:
             scope=sql.SQL("s.stream = ANY ({})").format([int(scope) for scope in scopes]),
             names=sorted(names),
         )
-        return _block("down").format(**self._common, streams=streams, predicate=sql.SQL(compiled.predicate("r", "s")))
+        predicate = sql.SQL(compiled.predicate("r", "s"))
+        if self._is_for_many(scopes):
+            given = {**self._common, "row_text": self._row_text("c")}
+            return _block("down_many").format(**given, streams=streams, predicate=predicate)
+        return _block("down").format(**self._common, streams=streams, predicate=predicate)
+
+    def _is_for_many(self, scopes: Collection[str]) -> bool:
+        """Whether rows are hashed before it is known who has them: most of them are then at several branches."""
+        return self.channel.goes_down and not self.kind.rows and len(scopes) >= MANY_SCOPES
+
+    def _row_text(self, alias: str) -> sql.Composable:
+        return self._hashable(_row_text(f"{alias}.c{i}" for i in range(len(self.columns))))
+
+    def _row_hash(self, alias: str) -> sql.Composed:
+        return sql.SQL("md5({})").format(self._row_text(alias))
 
     def _up(self, scopes: Iterable[str]) -> sql.Composed:
         types = {c.name: c.type for c in self.prepared.catalog[self.table.name].columns}

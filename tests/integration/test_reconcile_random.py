@@ -15,7 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from orchestrator.central import reconcile_repair, reconcile_report
+from orchestrator.central import reconcile_repair, reconcile_report, reconcile_side
 from orchestrator.core.reconciliation import BranchComparison
 from orchestrator.core.world import World
 from orchestrator.postgres import connect
@@ -256,13 +256,14 @@ def told(branch: BranchComparison) -> set[tuple[str, ...]]:
 
 @pytest.mark.timeout(300 + 12 * EXAMPLES)
 def test_every_difference_is_found_and_repaired_and_nothing_else_is_reported(
-    shop: Shop, own: psycopg.Connection
+    shop: Shop, own: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = Wrong(shop, seed=EXAMPLES)
     wrong.fill()
     assert all(b.equal for b in compared(shop, own, lambda: None).values())
     for _ in range(0, EXAMPLES, TILLS):
         wrong.begin()
+        monkeypatch.setattr(reconcile_side, "MANY_SCOPES", wrong.r.choice((1, 8)))
         for node in shop.tills:
             for _ in range(wrong.r.randrange(1, 8)):
                 wrong.at_till(node)

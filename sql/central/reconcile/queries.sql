@@ -58,6 +58,13 @@ SELECT s.stream::text AS scope, {hash} AS hash, c.*
   FROM ({streams} OFFSET 0) s CROSS JOIN {table} r CROSS JOIN LATERAL (SELECT {columns} OFFSET 0) c
  WHERE {predicate}
 
+-- name: down_many
+-- The same for many streams: each row is hashed once, whichever of them hold it.
+SELECT s.stream::text AS scope, r.tillsync_hash AS hash, r.tillsync_row AS row
+  FROM (SELECT r.*, {hash} AS tillsync_hash, md5({row_text}) AS tillsync_row
+          FROM {table} r CROSS JOIN LATERAL (SELECT {columns} OFFSET 0) c OFFSET 0) r
+  JOIN ({streams} OFFSET 0) s ON {predicate}
+
 -- name: up
 -- The same of rows that nodes sent, as far as what head office sets tells them from others'.
 SELECT s.scope, {hash} AS hash, c.*
@@ -67,7 +74,7 @@ SELECT s.scope, {hash} AS hash, c.*
 -- Buckets of one table, of all rows or of those whose larger bucket was asked about.
 WITH asked (scope, bucket) AS (SELECT * FROM unnest({scopes}::text[], {buckets}::bigint[])),
 member AS ({members}),
-hashed AS (SELECT m.scope, m.hash >> {shift} AS bucket, md5({row_text}) AS row FROM member m WHERE {is_asked})
+hashed AS (SELECT m.scope, m.hash >> {shift} AS bucket, {row} AS row FROM member m WHERE {is_asked})
 INSERT INTO tillsync.compare_digest (n, scope, tab, kind, bucket, rows, hi, lo)
 SELECT {n}, scope, {tab}, {kind}, bucket, count(*), bit_xor(('x' || left(row, 16))::bit(64)::bigint),
        bit_xor(('x' || right(row, 16))::bit(64)::bigint)
