@@ -13,7 +13,8 @@ from psycopg.rows import dict_row
 from rich.filesize import decimal
 
 from orchestrator import __version__, assets
-from orchestrator.report import render
+from orchestrator.report import render, said
+from orchestrator.report.troubles import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ def of_central(conn: psycopg.Connection, relay: RelaySide | None, fault: str, of
     behind = _behind(conn, reports)
     now = relay.now if relay else office.now
     return {
+        "now": now,
         "central": {
             "version": __version__,
             "running": office.running,
@@ -75,7 +77,7 @@ def of_central(conn: psycopg.Connection, relay: RelaySide | None, fault: str, of
 
 def _behind(conn: psycopg.Connection, reports: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """For how many seconds each branch has lacked a tick; not there where it has them all."""
-    ticks = {node: tick for node, r in reports.items() if (tick := (r["body"] or {}).get("tick")) is not None}
+    ticks = {node: tick for node, r in reports.items() if (tick := said.count(said.body(r).get("tick"))) is not None}
     found = conn.execute(assets.query("report.missed"), [sorted(set(ticks.values()))])
     seconds: dict[int, float] = dict(found.fetchall())
     return {node: round(seconds[tick], 1) for node, tick in ticks.items() if tick in seconds}
@@ -84,9 +86,9 @@ def _behind(conn: psycopg.Connection, reports: Mapping[str, Mapping[str, Any]]) 
 def _branch(
     branch: dict[str, Any], report: Mapping[str, Any], newest: int | None, oldest: int | None, now: datetime
 ) -> dict[str, Any]:
-    body = report.get("body") or {}
-    tick, at = body.get("tick"), report.get("at")
-    labels = said if isinstance(said := body.get("labels"), dict) else {}
+    body = said.body(report)
+    tick, at, skew = said.count(body.get("tick")), report.get("at"), said.seconds(body.get("clock_skew_seconds"))
+    labels = found if isinstance(found := body.get("labels"), dict) else {}
     return {
         **branch,
         "tick": tick,
@@ -94,33 +96,24 @@ def _branch(
         "is_left_behind": branch["state"] == "active" and 0 < (tick or 0) < (oldest or 0),
         "reported_at": at,
         "report_age_seconds": round(max((now - at).total_seconds(), 0), 1) if at else None,
-        "succeeded_at": _instant(body.get("succeeded_at")),
+        "succeeded_at": said.by_relay(said.instant(body.get("succeeded_at")), skew),
         "waiting_uploads": report.get("waiting_uploads"),
-        "pending": body.get("pending"),
-        "plan_version": body.get("plan_version"),
-        "version": body.get("version"),
-        "sqlite": body.get("sqlite"),
-        "clock_skew_seconds": body.get("clock_skew_seconds"),
-        "disk_free_bytes": body.get("disk_free_bytes"),
-        "certificate_days": _days(_instant(body.get("certificate_ends_at")), now),
-        "backup_at": _instant(body.get("backup_at")),
-        "labels_late": late if isinstance(late := labels.get("late"), int) else None,
-        "labels_since": _instant(labels.get("since")),
-        "errors": body.get("errors", []),
-        "lacks": body.get("lacks", []),
-        "loading": body.get("loading", []),
-        "set_aside": body.get("extra", 0),
-        "other_machine_at": body.get("other_machine_at"),
+        "pending": said.count(body.get("pending")),
+        "plan_version": said.count(body.get("plan_version")),
+        "version": said.text(body.get("version")),
+        "sqlite": said.text(body.get("sqlite")),
+        "clock_skew_seconds": skew,
+        "disk_free_bytes": said.number(body.get("disk_free_bytes")),
+        "certificate_days": _days(said.instant(body.get("certificate_ends_at")), now),
+        "backup_at": said.instant(body.get("backup_at")),
+        "labels_late": said.count(labels.get("late")),
+        "labels_since": said.instant(labels.get("since")),
+        "errors": said.texts(body.get("errors")),
+        "lacks": said.texts(body.get("lacks")),
+        "loading": said.counts(body.get("loading")),
+        "set_aside": said.count(body.get("extra")) or 0,
+        "other_machine_at": said.text(body.get("other_machine_at")),
     }
-
-
-def _instant(text: Any) -> datetime | None:
-    """A time as a till wrote it; what is none is not known: the report is the till's, and may be anything."""
-    try:
-        at = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _days(end: datetime | None, now: datetime) -> float | None:
@@ -136,13 +129,13 @@ def of_till(db: apsw.Connection) -> dict[str, Any]:
 
 def show_central(chain: Mapping[str, Any]) -> None:
     """The status for a person; what is wrong comes last, where it is still on the screen."""
-    central, relay = chain["central"], chain["relay"]
+    central, relay, now = chain["central"], chain["relay"], chain["now"]
     out = render.console()
     running = "running" if central["running"] else "not running"
     out.print(
-        f"central: {running}, version {central['version']}, plan version {central['plan_version']},"
-        f" tick {central['tick'] or 0}, published {_time(central['published_at'])},"
-        f" last round {_time(central['last_round_at'])}"
+        f"central: {running}, last round {_time(central['last_round_at'])}, version {central['version']},"
+        f" plan version {central['plan_version']}, tick {central['tick'] or 0} of {_time(central['published_at'])}",
+        soft_wrap=True,
     )
     out.print(
         f"relay: {relay['error']}" if "error" in relay else f"relay: tick {relay['tick']}, epoch {relay['epoch']}"
@@ -153,29 +146,37 @@ def show_central(chain: Mapping[str, Any]) -> None:
             f"kept: since tick {kept['oldest_tick']} of {_time(kept['oldest_tick_at'])},"
             f" logs {decimal(kept['log_bytes'])}, ledgers {decimal(kept['ledger_bytes'])}"
         )
-    columns = {
-        "state": "state",
-        "tick": "tick",
-        "lag": "lag_ticks",
-        "lag s": "lag_seconds",
-        "report age s": "report_age_seconds",
-        "last success": "succeeded_at",
-        "pending": "pending",
-        "uploads waiting": "waiting_uploads",
-        "parked": "parked",
-        "conflicts": "conflicts",
-        "clock s": "clock_skew_seconds",
-        "version": "version",
-        "plan": "plan_version",
-        "streams": "streams",
-    }
-    rows = [[b["node"], *(_shown(b[key]) for key in columns.values())] for b in chain["branches"]]
-    render.table(["branch", *columns], rows)
+    render.table(_COLUMNS, [_line(b, central["plan_version"], now) for b in chain["branches"]])
     streams = [
         [s["stream"], s["channel"], _shown(s["params"]), s["branches"], s["loaded_tick"]] for s in chain["streams"]
     ]
     render.table(["stream", "channel", "parameters", "branches", "since tick"], streams)
     _show_troubles(chain["troubles"])
+
+
+_COLUMNS = (*("branch", "behind", "said", "success", "pending", "waiting", "parked", "conflicts", "clock", "version"),)
+
+
+def _line(branch: Mapping[str, Any], plan_version: int | None, now: datetime) -> list[Any]:
+    """A branch as a row that fits a terminal: ages instead of times, what is usual is left out."""
+    state, ticks, age = branch["state"], branch["lag_ticks"], branch["report_age_seconds"]
+    plan, skew, succeeded = branch["plan_version"], branch["clock_skew_seconds"], branch["succeeded_at"]
+    return [
+        branch["node"] if state == "active" else f"{branch['node']} ({state})",
+        f"{ticks} for {duration(branch['lag_seconds'] or 0)}" if ticks else ticks,
+        None if age is None else duration(age),
+        None if succeeded is None else duration(max((now - succeeded).total_seconds(), 0)),
+        branch["pending"],
+        branch["waiting_uploads"],
+        branch["parked"],
+        branch["conflicts"],
+        None
+        if skew is None
+        else f"{skew:+.1f} s"
+        if abs(skew) < 100
+        else f"{'+' if skew > 0 else '-'}{duration(abs(skew))}",
+        branch["version"] if plan in (None, plan_version) else f"{branch['version']}, plan {plan}",
+    ]
 
 
 def show_till(till: Mapping[str, Any]) -> None:
@@ -194,7 +195,7 @@ def _show_troubles(found: Sequence[Mapping[str, str]]) -> None:
 
 
 def _time(at: datetime | None) -> str:
-    return "-" if at is None else at.isoformat(timespec="seconds")
+    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _shown(value: Any) -> Any:

@@ -112,7 +112,7 @@ def of_till(till: Mapping[str, Any], now: datetime) -> list[Trouble]:
     if not till["running"]:
         found.append(Trouble("stopped", node, "the service does not run", "start `tillsync run till`"))
     elif last is None or now - last > TILL_PATIENCE:
-        when = "never" if last is None else f"{_time((now - last).total_seconds())} ago"
+        when = "never" if last is None else f"{duration((now - last).total_seconds())} ago"
         found.append(Trouble("rounds", node, f"its newest good round was {when}", "the service's log says why"))
     for cause, key, what, remedy in _AT_TILL:
         if till[key]:
@@ -134,7 +134,7 @@ def _reported(branch: Mapping[str, Any], limits: WatchSettings, calendar: Calend
         return
     last = now - timedelta(seconds=branch["report_age_seconds"])
     if calendar.of(node).open_seconds(last, now) > limits.silent_minutes * 60:
-        what = f"silent for {_time(branch['report_age_seconds'])} while its shop is open"
+        what = f"silent for {duration(branch['report_age_seconds'])} while its shop is open"
         yield Trouble("silent", node, what, "see whether the till, its line and `tillsync run till` are up")
         return  # what it last said is old
     yield from _behind(branch, limits)
@@ -149,7 +149,7 @@ def _behind(branch: Mapping[str, Any], limits: WatchSettings) -> Iterator[Troubl
         what = "silent for longer than ticks are kept; it takes snapshots when it is back"
         yield Trouble("lag", node, what, "nothing it has not sent is lost; it takes a while")
     elif (branch["lag_seconds"] or 0) > limits.lag_minutes * 60:
-        what = f"{_count(branch['lag_ticks'], 'tick')} behind, for {_time(branch['lag_seconds'])}"
+        what = f"{_count(branch['lag_ticks'], 'tick')} behind, for {duration(branch['lag_seconds'])}"
         yield Trouble("lag", node, what, "see its errors, its line, and what holds the till's file")
 
 
@@ -194,7 +194,7 @@ def _labels(branch: Mapping[str, Any], limits: WatchSettings, now: datetime) -> 
 
 def _clock(subject: str, whose: str, skew: float | None, limits: WatchSettings) -> Iterator[Trouble]:
     if skew is not None and abs(skew) > limits.clock_seconds_max:
-        what = f"{whose} is {_time(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the relay's"
+        what = f"{whose} is {duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the relay's"
         yield Trouble("clock", subject, what, "synchronise it with NTP")
 
 
@@ -208,7 +208,8 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _time(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`14 s`, `3 min`, `5 h`, `2 days`."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.core import skew
 from orchestrator.core.calendar import Calendar
 from orchestrator.relay.certificates import first_end, not_after
-from orchestrator.report import closures, troubles
+from orchestrator.report import closures, said, troubles
 from orchestrator.settings_watch import CalendarSettings, ClosureSettings, WatchSettings
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)  # a Wednesday
@@ -167,6 +167,18 @@ def test_which_closures_are_due() -> None:
     assert days(NOW.replace(hour=4, minute=59), due="06:00") == [20, 19, 18]
     assert days(late, since=NOW - timedelta(days=5)) == [24], "and not from before the branch was"
     assert days(late, days_back=1) == [24]
+
+
+def test_a_till_is_believed_what_can_be_true() -> None:
+    assert said.text("\x1b[31m\nroot") == "[31m root", "nothing that moves a terminal's cursor"
+    assert len(said.text("x" * 5_000) or "") == 1_000
+    assert said.texts(["a", 1, None, ["b"]] + ["c"] * 500)[:2] == ["a", "c"]
+    assert [said.count(v) for v in (3, True, -1, 2**63, 1.0, "3", None)] == [3, None, None, None, None, None, None]
+    assert said.seconds(1e12) is said.number(float("nan")) is said.number("1") is None
+    assert said.instant("2026-11-25T13:00:00+01:00") == NOW
+    assert said.instant("2026-11-25T12:00:00") == NOW
+    assert said.instant("9999-12-31T23:59:59-23:59") is said.instant(7) is said.instant("today") is None
+    assert said.by_relay(NOW, 3600.0) == NOW - timedelta(hours=1)
 
 
 def test_a_clock_is_compared_with_the_middle_of_the_journey() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator import __version__
 from orchestrator.core.world import World
 from orchestrator.report import status as reports
-from orchestrator.service import standing
+from orchestrator.service import metrics, standing
 from orchestrator.settings_watch import CalendarSettings, ClosureSettings, WatchSettings
 from tests.integration.cases.shop import Shop
 
@@ -42,7 +43,9 @@ def test_a_chain_at_rest(shop: Shop, capsys: Any) -> None:
     assert [t["cause"] for t in chain["troubles"]] == ["stopped"]
     assert abs(chain["central"]["clock_skew_seconds"]) < 1
     reports.show_central(chain)
-    assert "start `tillsync run central`" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "start `tillsync run central`" in shown
+    assert {"branch", "behind", "said", "success", "clock", "T1", "T2", __version__} <= set(shown.split())
     reports.show_till(standing.of_till(till.settings, shop.world))
     assert "start `tillsync run till`" in capsys.readouterr().out
 
@@ -54,6 +57,7 @@ def test_b23_a_wrong_clock_is_measured_against_the_relay(shop: Shop) -> None:
     ahead = shifted(shop.world, days=400)
     chain = seen(shop, ahead)
     assert -3601 < chain["branches"][0]["clock_skew_seconds"] < -3599
+    assert abs((chain["branches"][0]["succeeded_at"] - chain["now"]).total_seconds()) < 60, "by the relay's clock"
     assert round(chain["central"]["clock_skew_seconds"] / 86_400) == 400
     assert abs(chain["central"]["database_skew_seconds"]) < 1, "head office's machine is wrong, not its database"
     assert causes(chain) == {("clock", "T1"), ("clock", "central")}, "ages are told by the relay's clock"
@@ -100,3 +104,52 @@ def test_b37_a_closure_that_is_due_and_missing(shop: Shop) -> None:
     tills[1].sql("INSERT INTO closure VALUES (2, ?, 10)", str(yesterday))
     shop.settle()
     assert missing() == {}
+
+
+ANYTHING: tuple[Any, ...] = (
+    None,
+    True,
+    "x",
+    "\x1b[31m\nroot",
+    -1,
+    1.5,
+    2**70,
+    float("1e308"),
+    [],
+    [[{}]],
+    {},
+    {"late": []},
+    "9999-12-31T23:59:59-23:59",
+)
+
+
+def test_whatever_one_till_says_the_others_are_seen(shop: Shop, capsys: Any) -> None:
+    till = shop.till("T1", "B1")
+    shop.till("T2", "B1")
+    shop.settle()
+    relay = till.relay()
+    keys = [
+        *("tick", "plan_version", "pending", "version", "sqlite", "clock_skew_seconds", "disk_free_bytes", "errors"),
+        *(
+            "certificate_ends_at",
+            "backup_at",
+            "succeeded_at",
+            "labels",
+            "lacks",
+            "loading",
+            "extra",
+            "other_machine_at",
+        ),
+    ]
+    try:
+        for value in ANYTHING:
+            for body in (dict.fromkeys(keys, value), value):
+                relay.report(body)
+                chain = seen(shop)
+                reports.show_central(chain)
+                assert list(metrics.of_central(chain))
+                assert "\\u001b" not in json.dumps(chain, default=str)
+                assert [b["tick"] for b in chain["branches"]][1] == shop.relay.head().n
+    finally:
+        relay.close()
+    assert "T2" in capsys.readouterr().out
