@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from orchestrator.central import branches
+from orchestrator.central import branches, reconcile_repair
 from orchestrator.core.world import real_world
+from orchestrator.errors import UsageError
 from tests.integration.cases.reconciling import (
     bulk_loaded,
     compared,
@@ -121,3 +122,20 @@ def test_b88_a_till_that_had_its_own_rows_is_adopted_by_the_plan_and_then_equal(
     assert {n: told(t) for n, t in tables_of(report, "T3").items() if not t.equal} == {}
     assert shop.sql("SELECT name FROM contact WHERE id = 'K99'") == [("of the till",)]
     assert repaired(shop) == []
+
+
+def test_rows_whose_key_has_several_columns(shop: Shop, till: Till) -> None:
+    shop.sql("INSERT INTO stock SELECT 'B1', i, 5 FROM generate_series(1, 20) i")
+    shop.settle()
+    unseen(till, "DELETE FROM stock WHERE item_id = 3")
+    unseen(till, "UPDATE stock SET qty = 6 WHERE item_id = 4")
+    found = tables_of(compared(shop, till, tables=("stock",)))["stock"]
+    assert told(found) == [("different", "B1", "4", "qty"), ("missing", "B1", "3")]
+    typed = reconcile_repair.keys_of(shop.prepared, "public.stock", ["B1,3", "item_id=4,branch_id=B1"])
+    assert typed == [["B1", "3"], ["B1", "4"]]
+    with pytest.raises(UsageError, match="its key is branch_id, item_id"):
+        reconcile_repair.keys_of(shop.prepared, "public.stock", ["3"])
+    assert repaired(shop, "stock", keys=(("B1", "3"),)) == [("stock", "down", 1)]
+    assert till.sql("SELECT qty FROM stock WHERE item_id IN (3, 4) ORDER BY item_id") == [(5,), (6,)]
+    assert repaired(shop, "stock", keys=(("B1", "4"),)) == [("stock", "down", 1)]
+    assert compared(shop, till).equal
