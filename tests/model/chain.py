@@ -265,7 +265,7 @@ class Chain:
         self.promised(change, ours, outcome, newer)
         if outcome != ours:
             self._set(pk, outcome)
-            c.stamps[pk] = max(stamp, (stamped[0] + 1, node))
+            c.stamps[pk] = stamp if stamp > stamped else (stamped[0] + 1, node)
         if merged is not None and merged.decision.conflict:
             c.conflicts.add(pk)
             if ours is None:

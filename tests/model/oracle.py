@@ -101,7 +101,7 @@ class Watched(Chain):
                 assert self.central.rows[pk][1] == max(notes)[1], "newest_wins: the newest"
 
     def alive(self) -> set[str]:
-        """Sales of which a copy is left where somebody works."""
-        told = Counter(c.pk for till in self.tills.values() for c in till.log)
-        told.update(c.pk for u in self.relay.uploads for c in u.changes)
+        """Sales that are still told of where somebody works; that one was deleted does not tell of it."""
+        told = Counter(c.pk for till in self.tills.values() for c in till.log if c.new)
+        told.update(c.pk for u in self.relay.uploads for c in u.changes if c.new)
         return set(told) | set(self.central.rows)

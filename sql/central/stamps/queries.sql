@@ -34,9 +34,10 @@ CROSS JOIN LATERAL (
      ORDER BY o.at DESC, o.node COLLATE "C" DESC LIMIT 1) ours
 
 -- name: note
--- what was merged bears the stamp of its change, or a later one than what it was made upon
+-- what was merged bears the stamp of its change, or where that is not later a later one than what it was made upon
 INSERT INTO tillsync.stamp AS m (tab, key, at, node, seen_at)
-SELECT %(tab)s, {key_json}, greatest(x.at, ours.at + interval '1 millisecond'), %(node)s, clock_timestamp()
+SELECT %(tab)s, {key_json}, CASE WHEN (x.at, %(node)s::text COLLATE "C") > (ours.at, ours.node COLLATE "C") THEN x.at
+                          ELSE ours.at + interval '1 millisecond' END, %(node)s, clock_timestamp()
   FROM {work} s {theirs} {ours}
  WHERE (s.action IN ('I', 'D') OR (s.action = 'U' AND {mask} LIKE '%%1%%')) AND s.at <> ALL (%(failed)s::bigint[])
 ON CONFLICT (tab, key) DO UPDATE SET at = excluded.at, node = excluded.node, seen_at = excluded.seen_at
