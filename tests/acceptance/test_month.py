@@ -212,7 +212,8 @@ def live_through(pg: Server, clock: Clock, directory: Path, *, tills: int, days:
             proofs.prove_replayed(the_chain, days, place.branches),
         ]
         assert [failure for proof in found for failure in proof.failures] == []
-        assert all(proof.checked for proof in found)
+        idle = [proof.name for proof in found if not proof.checked]
+        assert len(idle) <= (tills == 1), "of one till alone nobody else's secrets can be looked for"
         with psycopg.connect(place.central_dsn) as ours:
             held = ours.execute("SELECT FROM tillsync.intent WHERE held ? 'prices'").fetchall()
             assert held, "price lists were kept back"
