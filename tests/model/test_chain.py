@@ -12,7 +12,7 @@ from tests.model.machine import CalmMachine, Machine
 from tests.model.oracle import Watched
 
 EXAMPLES = int(os.environ.get("TILLSYNC_MODEL_EXAMPLES", "500"))
-STEPS = int(os.environ.get("TILLSYNC_MODEL_STEPS", "30"))
+STEPS = int(os.environ.get("TILLSYNC_MODEL_STEPS", "25"))
 
 
 def run(machine: type[Machine], examples: int, steps: int = STEPS) -> None:

@@ -26,7 +26,7 @@ from orchestrator.relay.messages import FetchedUpload, UploadPart
 from tests.model import cells
 from tests.model.cells import Story
 
-ROWS = int(os.environ.get("TILLSYNC_MERGE_ROWS", "60"))
+ROWS = int(os.environ.get("TILLSYNC_MERGE_ROWS", "40"))
 """Rows a table; every one has about forty cells."""
 SEEDS = int(os.environ.get("TILLSYNC_MERGE_SEEDS", "1"))
 

@@ -251,4 +251,4 @@ REPORTS: st.SearchStrategy[Any] = st.recursive(
     max_leaves=6,
 )
 
-EXAMPLES = int(os.environ.get("TILLSYNC_HOSTILE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("TILLSYNC_HOSTILE_EXAMPLES", "12"))
