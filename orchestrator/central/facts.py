@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg.rows import dict_row
@@ -11,6 +11,8 @@ from psycopg.rows import dict_row
 from orchestrator import assets
 from orchestrator.central import scope
 from orchestrator.central.catalog import without_modifier
+from orchestrator.central.pieces import Piece
+from orchestrator.core.changes import Shape
 from orchestrator.core.documents import Document, Reference, documents
 from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
@@ -42,6 +44,11 @@ class Facts:
     documents: Mapping[str, Document]
     scopes: Mapping[str, Filter]
     parameters: Mapping[str, str]
+    _alike: dict[Shape, dict[str, Piece]] = field(default_factory=dict, compare=False, repr=False)
+
+    def alike(self, shape: Shape) -> dict[str, Piece]:
+        """Where units of a shape keep what is the same for every branch."""
+        return self._alike.setdefault(shape, {})
 
 
 def read(conn: psycopg.Connection, plan: Plan, scopes: Mapping[str, Filter] | None = None) -> Facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,10 @@ from orchestrator.policies.contest import Judges, Rules
 
 @dataclass(frozen=True)
 class Unit:
-    """The changes of one table in one shape. Units are made per upload, their temporary tables once per session."""
+    """The changes of one table in one shape. Units are made per branch, their temporary tables once per session.
+
+    alike: pieces that are the same for every branch, filled in by the first that asks.
+    """
 
     table: Table
     direction: str
@@ -39,6 +42,7 @@ class Unit:
     rules: Rules
     document: Document
     scope: Scope | None = None
+    alike: dict[str, Piece] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def keys(self) -> tuple[Field, ...]:
@@ -55,7 +59,10 @@ class Unit:
 
     @cached_property
     def pieces(self) -> Mapping[str, Piece]:
-        return {**self._tables(), **self._images(), **self._judgement(), **self._json()}
+        if not self.alike:
+            made = {**self._images(), **self._judgement()}
+            self.alike.update({name: raw(piece.as_string(None)) for name, piece in made.items()})
+        return {**self._tables(), **self.alike, **self._json()}
 
     @cached_property
     def _digest(self) -> str:
@@ -104,6 +111,7 @@ class Unit:
             "outcome": comma(outcome(f) for f in each),
             "judged": comma(judged(f) for f in each),
             "mask": digits(self.values, "v", "c"),
+            **{f"{side}_json": self._image_json(side[0]) for side in ("old", "new", "central")},
             **{f"{a}_{b}": digits(each, a, b) for a, b in ("no", "co", "nc")},
         }
 
@@ -123,7 +131,6 @@ class Unit:
         texts = {f.name: sql.SQL("{}::text").format(f.at("n")) for f in self.keys}
         return {
             "key_json": json_object(self.table.key, ({**fixed, **texts}[k] for k in self.table.key)),
-            **{f"{side}_json": self._image_json(side[0]) for side in ("old", "new", "central")},
             "document": self._document(),
             "op": sql.SQL("CASE WHEN NOT s.has THEN 'D' WHEN s.had THEN 'U' ELSE 'I' END"),
         }
@@ -226,7 +233,7 @@ def make(channel: Channel, table: Table, shape: Shape, facts: Facts, node: str, 
     )
     document = facts.documents.get(table.name, Document(table.name, table.key))
     scope = scopes.of(facts.scopes.get(table.name), facts.parameters, params)
-    return Unit(table, channel.direction, shape, fields, constants, rules(table), document, scope)
+    return Unit(table, channel.direction, shape, fields, constants, rules(table), document, scope, facts.alike(shape))
 
 
 def _as_captured(column: Column, shape: Shape, place: int) -> Column:
