@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 from orchestrator.core.world import World, real_world
@@ -24,6 +25,13 @@ from orchestrator.demo.server import Cluster
 
 # Nothing may depend on the server's time zone: a value that is rendered in a session's own would show.
 SETTINGS = {"timezone": "'Asia/Kathmandu'"}
+
+
+@pytest.fixture(autouse=True)
+def _logs_end_with_their_test() -> Iterator[None]:
+    """What a command in this process logged to may be closed by now."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -86,6 +86,8 @@ def by_shape(
     """The changes (seq, nonce, op, old, new) of a part, by shape in the order of their first change."""
     try:
         upload = decode_upload(wire.unpack(frame))
+        if any("\0" in name for s in upload.shapes for name in (s.table, *s.columns, *s.key, *s.encodings)):
+            raise ValueError("a name with a NUL in it")
         positions.add(upload.changes)
         stamps.add(upload)
         found: dict[int, list[tuple[Any, ...]]] = {}
@@ -94,7 +96,7 @@ def by_shape(
                 raise IndexError("a shape below zero")
             found.setdefault(shape, []).append((seq, nonce, op, old, new))
         yield from ((upload.shapes[index], changes) for index, changes in found.items())
-    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError, OverflowError) as e:
+    except (msgspec.MsgspecError, ValueError, IndexError, OverflowError) as e:
         raise TillsyncError(
             "TS-310", f"an upload of {group.node} cannot be read: {e}", hint="look at its sender"
         ) from e

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from orchestrator import assets, postgres
 from orchestrator.core.world import World
-from orchestrator.errors import Busy, Unreachable
+from orchestrator.errors import Busy, TillsyncError
 from orchestrator.relay.client import CentralRelay, connect_central
 from orchestrator.settings import CentralSettings, TillSettings
 
@@ -49,7 +49,8 @@ class RelayLease:
         self._renew_at = -inf
 
     def hold(self, conn: psycopg.Connection, place: str) -> None:
-        """Take it or renew it, where it is time to. A relay that is away or too old for it is no reason to stop.
+        """Take it or renew it, where it is time to. A relay that is away or too old for it is no reason to stop: the
+        round will say what is wrong with it.
 
         Raises Busy TS-849 where another head office has it.
         """
@@ -58,7 +59,7 @@ class RelayLease:
         row = conn.execute(assets.query("service.identity")).fetchone()
         try:
             other = self._relay.hold_lease(str(row[0]) if row else "", RELAY_LEASE_SECONDS)
-        except (Unreachable, psycopg.errors.UndefinedFunction):
+        except (TillsyncError, psycopg.errors.UndefinedFunction):
             other = None
         if other is not None:
             raise Busy(

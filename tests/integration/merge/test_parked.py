@@ -310,6 +310,17 @@ def test_what_is_wrong_with_one_node_does_not_hold_up_the_others(office: Office)
     assert {node: said.split()[0] for node, said in done.refused.items()} == {"T0": "TS-312", "T1": "TS-602"}
 
 
+def test_a_name_that_no_database_has_is_refused_with_its_upload(office: Office) -> None:
+    bad, good = office.till("T1"), office.till("T2")
+    bad.shapes = [Shape("public.voucher", ("a\0",), ("a\0",))]
+    bad.insert("voucher", **{"a\0": 1})
+    good.insert("contact", id="c1", name="Ann")
+    for till in (bad, good):
+        till.push()
+    assert {node: said.split()[0] for node, said in office.collect().refused.items()} == {"T1": "TS-310"}
+    assert office.rows("SELECT id FROM contact") == [("c1",)]
+
+
 def test_a_table_whose_columns_change_within_an_upload(office: Office) -> None:
     till = office.till()
     shape = till.shape("contact")
