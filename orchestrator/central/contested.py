@@ -47,7 +47,7 @@ class _Verdict(NamedTuple):
 def judge(conn: psycopg.Connection, unit: Unit, uid: int, clock: Clock) -> Judged:
     """Judge every contested row of a unit's work table, in batches."""
     result = Judged()
-    newer = stamps.newer(conn, unit, clock) if unit.rules.is_stamped else {}
+    newer = stamps.newer(conn, unit, clock) if unit.table.asks_when else {}
     while rows := conn.execute(unit.sql("contested"), {"rows_max": ROWS_MAX}).fetchall():
         answers, failed = answers_of.ask(conn, unit, [row[0] for row in rows])
         meetings = [(at, nonce, Meeting(*row)) for at, nonce, *row in rows if at in answers]

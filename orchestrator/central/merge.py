@@ -100,7 +100,7 @@ class _Merger:
         for unit in (u for u in classified if u.scope is not None):
             written = [self._intrusion(unit, at) for at in intrusion.strayed(self._conn, unit)]
             self._failures += [replace(f, is_written=True) for f in written]
-        for unit in (u for u in classified if u.rules.is_stamped):
+        for unit in (u for u in classified if u.table.asks_when):
             stamps.note(self._conn, unit, self._sender.clock, [f.at for f in self._failures if f.unit is unit])
         return Merged(tuple(self._failures), self._conflicts)
 
@@ -109,7 +109,7 @@ class _Merger:
 
     def _inserted(self, unit: Unit) -> bool:
         """The short way for what tills mostly send: new rows, put in as they are staged."""
-        if not self._stage.only_inserts(unit.table.name) or unit.rules.is_stamped or unit.scope is not None:
+        if not self._stage.only_inserts(unit.table.name) or unit.table.asks_when or unit.scope is not None:
             return False
         try:
             with self._conn.transaction():

@@ -21,7 +21,6 @@ from orchestrator.central import stamps
 from orchestrator.central.capture import Captured
 from orchestrator.central.schema import Prepared
 from orchestrator.core.world import World
-from orchestrator.policies import rules
 from orchestrator.relay.client import CentralRelay
 from orchestrator.settings import RetentionSettings
 
@@ -53,7 +52,7 @@ class Purger:
     ) -> None:
         self._conn, self._relay, self._world = conn, relay, world
         self._captured, self._retention = prepared.captured, retention
-        self._stamped = {table.name for _, table in prepared.plan.tables() if rules(table).is_stamped}
+        self._stamped = prepared.plan.stamped
         self._look_at = world.monotonic()
         self._left: Iterator[tuple[str, int]] | None = None
 

@@ -17,7 +17,6 @@ from orchestrator.core.jobs import of_settings
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Catalog, compiled_filters, make_plan
 from orchestrator.errors import ConfigError, TillsyncError
-from orchestrator.policies import rules
 from orchestrator.postgres import first_line
 from orchestrator.settings import CentralSettings
 
@@ -128,7 +127,7 @@ def script(prepared: Prepared, *, plan: Plan | None = None, only: Collection[str
         sql.SQL(assets.text(f"sql/central/{file}"))
         for file in ("schema.sql", "jobs/schema.sql", "reconcile/schema.sql")
     ]
-    stamped = {table.name for _, table in prepared.plan.tables() if rules(table).is_stamped}
+    stamped = prepared.plan.stamped
     for captured in prepared.captured:
         if only is not None and captured.tab not in only:
             continue

@@ -45,7 +45,7 @@ def settle(
             conn.execute(unit.sql("ask_echo"), {"node": sender.node})
     if window is not None:
         _drop_known(conn, stage, sender, window)
-    is_stamped = any(unit.rules.is_stamped for unit in stage.units.values())
+    is_stamped = any(unit.table.asks_when for unit in stage.units.values())
     if is_stamped:
         lay_down(conn, stamps, follows=stage.follows)
     parked = park_unread(conn, stage.unread, sender)

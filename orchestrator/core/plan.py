@@ -163,6 +163,11 @@ class Plan(msgspec.Struct, frozen=True):
         """A table by central's full name, with its channel."""
         return next(((c, t) for c, t in self.tables() if t.name == name), None)
 
+    @property
+    def stamped(self) -> frozenset[str]:
+        """Tables, by central's name, of which a policy asks when they were changed."""
+        return frozenset(table.name for _, table in self.tables() if table.asks_when)
+
     def for_tills(self) -> Plan:
         """What a till may see: everything but the filters, and what head office's books are made of."""
         return msgspec.structs.replace(

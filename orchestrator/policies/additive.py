@@ -38,7 +38,7 @@ def make(spec: PolicySpec, fallback: Policy) -> Policy:
             return Choice(total, Winner.BOTH, conflict=False)
         return Choice(c.ours, Winner.BOTH, conflict=False) if c.ours == c.theirs else fallback.cell(c)
 
-    return Policy("additive", cell, row, judges=Judges.MOVES, is_stamped=fallback.is_stamped)
+    return Policy("additive", cell, row, judges=Judges.MOVES)
 
 
 def for_others(policy: Policy, fallback: Policy) -> Policy:

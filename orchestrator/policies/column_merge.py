@@ -25,4 +25,4 @@ def row(presence: Presence) -> Winner:
 
 
 def make(spec: PolicySpec, fallback: Policy) -> Policy:
-    return Policy("column_merge", fallback.cell, row, is_stamped=fallback.is_stamped)
+    return Policy("column_merge", fallback.cell, row)

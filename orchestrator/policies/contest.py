@@ -92,8 +92,7 @@ class Policy:
 
     cell: the value of one column. row: who decides whether the row exists, for GONE_HERE and GONE_THERE.
     deletes: whether a till may delete rows of the table at all; where not, its deletes are its own housekeeping.
-    is_stamped: it asks which change was made later. is_open: what it says of a row stands until a person has decided.
-    function: the DBA's function whose answer it needs.
+    is_open: what it says of a row stands until a person has decided. function: the DBA's, whose answer it needs.
     """
 
     name: str
@@ -101,7 +100,6 @@ class Policy:
     row: Callable[[Presence], Winner]
     judges: Judges = Judges.CLASHES
     deletes: bool = True
-    is_stamped: bool = False
     is_open: bool = False
     function: str = ""
 
@@ -128,18 +126,9 @@ class Rules:
         return self.columns.get(column, self.table)
 
     @property
-    def every(self) -> tuple[Policy, ...]:
-        return (self.table, *self.columns.values())
-
-    @property
-    def is_stamped(self) -> bool:
-        """Whether any of them asks which change was made later."""
-        return any(p.is_stamped for p in self.every)
-
-    @property
     def functions(self) -> tuple[str, ...]:
         """The DBA's functions that they ask."""
-        return tuple(sorted({p.function for p in self.every if p.function}))
+        return tuple(sorted({p.function for p in (self.table, *self.columns.values()) if p.function}))
 
 
 PolicyFor = Callable[[PolicySpec], Policy]

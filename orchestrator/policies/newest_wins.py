@@ -29,7 +29,7 @@ def row(presence: Presence) -> Winner:
     return Winner.TILL if presence.newer else Winner.CENTRAL
 
 
-POLICY = Policy("newest_wins", cell, row, is_stamped=True)
+POLICY = Policy("newest_wins", cell, row)
 
 
 def make(spec: PolicySpec, fallback: Policy) -> Policy:

@@ -36,7 +36,7 @@ def make(spec: PolicySpec, fallback: Policy) -> Policy:
             return Choice(c.theirs, Winner.TILL, conflict=c.moved_here)
         return Choice(c.ours, Winner.CENTRAL)
 
-    return Policy("state_machine", cell, column_merge.row, judges=Judges.EVERY_CHANGE, is_stamped=fallback.is_stamped)
+    return Policy("state_machine", cell, column_merge.row, judges=Judges.EVERY_CHANGE)
 
 
 def _unjudged(c: Cell, fallback: Policy) -> Choice:

@@ -90,7 +90,8 @@ def _parts(
 ) -> Iterator[tuple[UploadPart, int]]:
     """The group cut by rows and bytes, with the number of changes of each part. No read stays open between parts."""
     after, number, rows_max = group.prev.seq, 0, settings.part_rows_max
-    stamped = _stamped(db)
+    plan = stored_plan(db)
+    stamped = plan.stamped if plan else frozenset()
     while True:
         changes = changelog.read(db, after, group.end.seq, rows_max)
         body = _encode(db, changes, clock, stamped)
@@ -105,13 +106,7 @@ def _parts(
         number += 1
 
 
-def _stamped(db: apsw.Connection) -> set[str]:
-    """Tables, by central's name, of which a policy asks when they were changed."""
-    plan = stored_plan(db)
-    return {table.name for _, table in plan.tables() if table.asks_when} if plan else set()
-
-
-def _encode(db: apsw.Connection, changes: list[Change], clock: tuple[int, int], stamped: set[str]) -> bytes:
+def _encode(db: apsw.Connection, changes: list[Change], clock: tuple[int, int], stamped: frozenset[str]) -> bytes:
     """Changes as an upload part: shapes go with it, so that old entries stay readable after a change of plan."""
     known = shapes.load(db)
     used = sorted({c.shape for c in changes})
