@@ -14,7 +14,6 @@ from itertools import groupby
 from math import inf
 from typing import Any
 
-import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
@@ -27,8 +26,7 @@ from orchestrator.central.reconcile import Comparisons
 from orchestrator.central.schema import Prepared
 from orchestrator.central.span import Span, changes, prepare_changes
 from orchestrator.central.spool import Spool
-from orchestrator.central.tick import Changed, Move, Tick, TickMaker
-from orchestrator.core import wire
+from orchestrator.central.tick import Changed, Move, Tick, TickMaker, news
 from orchestrator.core.changes import Position
 from orchestrator.core.protocol import base_of
 from orchestrator.core.world import World
@@ -167,12 +165,10 @@ class Publisher:
         for lane in lanes.going:
             self._maker.echoes(tick, lane.span, lane.changed, lane.channels)
         self._move(tick, base, live, lanes.going, again)
-        for node, news in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
-            tick.spool.add((node, "echo"), _news(list(news)))
+        for node, of_node in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
+            tick.spool.add((node, "echo"), _parked_part(list(of_node)))
         for row in self._rows(assets.query("central.lost_news"), {"since": base.since}):
-            tick.spool.add(
-                (row["node"], "echo"), wire.pack(msgspec.json.encode({"t": "", "c": [], "lost": row["lost"]}))
-            )
+            tick.spool.add((row["node"], "echo"), news(lost=row["lost"]))
         tick.acks = self._acks(base)
         tick.served = tuple(head.wants)
         if self._comparisons is not None:
@@ -250,8 +246,8 @@ class Publisher:
             return cursor.execute(query, values).fetchall()
 
 
-def _news(rows: Sequence[dict[str, Any]]) -> bytes:
+def _parked_part(rows: Sequence[dict[str, Any]]) -> bytes:
     """A part for one node, of no table: which of its changes are parked, and which are done with."""
     held = [(r["seq"], r["nonce"], r["reason"]) for r in rows if r["held"]]
     free = [(r["seq"], r["nonce"]) for r in rows if not r["held"]]
-    return wire.pack(msgspec.json.encode({"t": "", "c": [], "held": held, "free": free}))
+    return news(held=held, free=free)

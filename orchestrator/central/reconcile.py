@@ -22,8 +22,8 @@ from orchestrator.central.reconcile_judge import Found
 from orchestrator.central.reconcile_meeting import Maker, Meeting
 from orchestrator.central.reconcile_side import Asked
 from orchestrator.central.schema import Prepared
-from orchestrator.central.tick import Tick
-from orchestrator.core import comparing, wire
+from orchestrator.central.tick import Tick, news
+from orchestrator.core import comparing
 from orchestrator.core.comparing import Again, Ask, TableAsk
 from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
@@ -59,8 +59,7 @@ class Comparisons:
     def ask(self, conn: psycopg.Connection, prepared: Prepared, tick: Tick) -> None:
         """Puts what is due into a tick, within its transaction, and begins with head office's side at its snapshot."""
         for row in _rows(conn, "due_again"):
-            body = {"t": "", "c": [], "again": Again(row["id"], row["keys"])}
-            tick.spool.add((row["node"], "echo"), wire.pack(msgspec.json.encode(body)))
+            tick.spool.add((row["node"], "echo"), news(again=Again(row["id"], row["keys"])))
             _run(conn, "sent_again", id=row["id"], n=tick.n, token=tick.token)
         if self._maker is not None:
             return  # one tick's side at a time
@@ -76,8 +75,8 @@ class Comparisons:
         for row in due:
             node, own = row["node"], streams.get(row["node"], {})
             asks, book_asks = _asks(prepared, row["asks"]), reconcile_books.asks_of(prepared, row["books"])
-            body = {"t": "", "c": [], "compare": Ask(row["id"], row["step"], _told(row["asks"]), book_asks)}
-            tick.spool.add((node, "echo"), wire.pack(msgspec.json.encode(body)))
+            ask = Ask(row["id"], row["step"], _told(row["asks"]), book_asks)
+            tick.spool.add((node, "echo"), news(compare=ask))
             given = {"n": tick.n, "token": tick.token, "plan_version": prepared.plan.version, "streams": Jsonb(own)}
             _run(conn, "asked", node=node, id=row["id"], step=row["step"], **given)
             asked.append(Asked(node, params[node], own, asks))

@@ -214,7 +214,12 @@ def _body(table: Table, kind: str, docs: bytes, *, after: bool = False) -> bytes
 
 def _moved(old: int, new: int) -> bytes:
     """A part for one node, of no table: from this tick on it takes another stream."""
-    return wire.pack(msgspec.json.encode({"t": "", "c": [], "moved": [(old, new)]}))
+    return news(moved=[(old, new)])
+
+
+def news(**said: object) -> bytes:
+    """A part for one branch, of no table: what it is told beside rows."""
+    return wire.pack(msgspec.json.encode({"t": "", "c": [], **said}))
 
 
 def _names(table: Table) -> Iterable[str]:
