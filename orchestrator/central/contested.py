@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from orchestrator import assets
 from orchestrator.central import answers as answers_of
 from orchestrator.central import stamps
-from orchestrator.central.faults import is_row_fault, reason_of
+from orchestrator.central.faults import one_by_one
 from orchestrator.central.stamps import Clock
 from orchestrator.central.unit import Unit
 from orchestrator.policies.contest import Answer, Decision
@@ -77,22 +77,18 @@ def _verdict(
 
 def _write_back(conn: psycopg.Connection, unit: Unit, verdicts: Sequence[_Verdict]) -> list[tuple[int, str, str]]:
     """Store outcomes; one that the column's type cannot hold (a sum too large) fails alone."""
-    rows = [
-        {"at": v.at, "action": _ACTIONS[v.decision.action], "v": v.values or [None] * len(unit.fields)}
-        for v in verdicts
-    ]
-    try:
-        with conn.transaction():
-            conn.execute(unit.sql("judge"), {"rows": msgspec.json.encode(rows).decode()})
-    except psycopg.Error as e:
-        if not is_row_fault(e):
-            raise
-        if len(verdicts) == 1:
-            conn.execute(unit.sql("give_up"), {"ats": [verdicts[0].at]})
-            return [(verdicts[0].at, *reason_of(e))]
-        middle = len(verdicts) // 2
-        return _write_back(conn, unit, verdicts[:middle]) + _write_back(conn, unit, verdicts[middle:])
-    return []
+
+    def work(some: Sequence[_Verdict]) -> None:
+        rows = [
+            {"at": v.at, "action": _ACTIONS[v.decision.action], "v": v.values or [None] * len(unit.fields)}
+            for v in some
+        ]
+        conn.execute(unit.sql("judge"), {"rows": msgspec.json.encode(rows).decode()})
+
+    failed = [(v.at, reason, state) for v, reason, state in one_by_one(conn, verdicts, work)]
+    if failed:
+        conn.execute(unit.sql("give_up"), {"ats": [at for at, *_ in failed]})
+    return failed
 
 
 def _record(conn: psycopg.Connection, unit: Unit, node: str, uid: int, verdicts: Sequence[_Verdict]) -> None:
