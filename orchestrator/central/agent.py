@@ -143,7 +143,7 @@ class CentralAgent:
         comparisons = Comparisons(self._dsn)
         publisher = Publisher(own, self._relay, self._world, prepared, self._settings.part_rows_max, comparisons)
         purger = Purger(conn, self._relay, self._world, prepared, self._settings.retention)
-        scopes = scope.filters(conn, prepared.plan, prepared.catalog)
+        scopes = scope.filters(conn, prepared.plan, prepared.catalog, prepared.filters)
         return _Central(conn, publisher, own, prepared, purger, comparisons, scopes)
 
     def _disconnect(self) -> None:

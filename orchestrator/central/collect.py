@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 
 from orchestrator import assets
 from orchestrator.central import facts as facts_of
-from orchestrator.central import parked, scope
+from orchestrator.central import parked
 from orchestrator.central import unit as units
 from orchestrator.central.facts import Facts
 from orchestrator.central.faults import AGAIN
@@ -213,11 +213,9 @@ class Collector:
 
     def _unit(self, node: str, shape: Shape) -> Unit | None:
         if (node, shape) not in self._units:
-            found, row = self._plan.find(shape.table), self._node(node)
+            row = self._node(node)
             assert row is not None
-            if found is not None:
-                scope.check_columns(self._conn, node, found[1], shape)
-            made = units.make(*found, shape, self._read_facts(), node, row["params"]) if found else None
+            made = units.find(self._conn, self._plan, shape, self._read_facts(), node, row["params"])
             self._units[node, shape] = made
         return self._units[node, shape]
 

@@ -16,7 +16,6 @@ from orchestrator.central import unit as units
 from orchestrator.central.faults import is_row_fault, reason_of
 from orchestrator.central.pieces import column, comma, raw
 from orchestrator.central.unit import Unit
-from orchestrator.core.changes import Shape
 from orchestrator.core.plan import Plan
 from orchestrator.errors import TillsyncError, UsageError
 
@@ -107,10 +106,8 @@ def _unit(conn: psycopg.Connection, plan: Plan, conflict: Mapping[str, Any]) -> 
     described = plan.find(conflict["tab"])
     if described is None:
         raise TillsyncError("TS-743", f"{conflict['tab']} is not in the plan any more", hint="change the row by hand")
-    table = described[1]
-    params = conn.execute(assets.query("central/merge.node"), {"node": conflict["node"]}).fetchone()
-    shape = Shape(table.name, table.column_names, tuple(c.name for c in table.till_key))
-    return units.make(*described, shape, facts_of.read(conn, plan, {}), conflict["node"], params[1] if params else {})
+    row = conn.execute(assets.query("central/merge.node"), {"node": conflict["node"]}).fetchone()
+    return units.whole(*described, facts_of.read(conn, plan, {}), conflict["node"], row[1] if row else {})
 
 
 def _now(conn: psycopg.Connection, unit: Unit, key: Mapping[str, str]) -> dict[str, str | None] | None:

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from orchestrator import assets
 from orchestrator.central import facts as facts_of
-from orchestrator.central import scope, stamps
+from orchestrator.central import stamps
 from orchestrator.central import unit as units
 from orchestrator.central.documents import WITH_IT, merge_whole
 from orchestrator.central.facts import Facts
@@ -108,9 +108,7 @@ def drop(conn: psycopg.Connection, plan: Plan, ids: Sequence[int]) -> list[int]:
         for _, node, tab, key in rows:
             described = plan.find(tab)
             if facts is not None and described is not None and described[0].direction == "both":
-                table = described[1]
-                shape = Shape(tab, table.column_names, tuple(c.name for c in table.till_key))
-                _ask_echo(conn, units.make(*described, shape, facts, node, {}), node, key)
+                _ask_echo(conn, units.whole(*described, facts, node, {}), node, key)
     return sorted(number for number, *_ in rows)
 
 
@@ -145,10 +143,7 @@ def _retry_node(conn: psycopg.Connection, plan: Plan, facts: Facts, node: str, i
         sender = Sender(node, RETRY_UID, params)
 
         def unit_of(shape: Shape) -> Unit | None:
-            found = plan.find(shape.table)
-            if found is not None:
-                scope.check_columns(conn, node, found[1], shape)
-            return units.make(*found, shape, facts, node, params) if found else None
+            return units.find(conn, plan, shape, facts, node, params)
 
         stage = Stage(conn, unit_of, canonical=True)
         units_of: dict[str, Unit] = {}

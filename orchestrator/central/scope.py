@@ -33,14 +33,19 @@ class Scope:
     parameters: Piece
 
 
-def filters(conn: psycopg.Connection, plan: Plan, known: Catalog | None = None) -> dict[str, Filter]:
-    """The filters of tables that go up and speak of the branch, by table."""
+def filters(
+    conn: psycopg.Connection, plan: Plan, known: Catalog | None = None, parsed: Mapping[str, Filter] | None = None
+) -> dict[str, Filter]:
+    """The filters of tables that go up and speak of the branch, by table. `parsed`: those that are read already."""
     filtered = [t for channel, t in plan.tables() if channel.goes_up and t.filter is not None]
     if not filtered:
         return {}
     infos = {name: table.info() for name, table in (known or catalog.read(conn)).items()}
-    parsed = {t.name: parse_filter(t.filter or "true", t.name, infos, plan.parameters) for t in filtered}
-    return {name: f for name, f in parsed.items() if f.scope("t", "n") is not None}
+    found = dict(parsed or {})
+    for t in filtered:
+        if t.name not in found:
+            found[t.name] = parse_filter(t.filter or "true", t.name, infos, plan.parameters)
+    return {t.name: found[t.name] for t in filtered if found[t.name].scope("t", "n") is not None}
 
 
 def of(compiled: Filter | None, types: Mapping[str, str], params: Mapping[str, Any]) -> Scope | None:

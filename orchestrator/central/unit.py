@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import psycopg
 from msgspec.structs import replace
 from psycopg import sql
 
@@ -21,7 +22,7 @@ from orchestrator.central.scope import Scope
 from orchestrator.core import encodings
 from orchestrator.core.changes import Shape
 from orchestrator.core.documents import Document
-from orchestrator.core.plan import Channel, Column, Table
+from orchestrator.core.plan import Channel, Column, Plan, Table
 from orchestrator.errors import ConfigError, TillsyncError
 from orchestrator.policies import rules
 from orchestrator.policies.contest import Judges, Rules
@@ -234,6 +235,26 @@ def make(channel: Channel, table: Table, shape: Shape, facts: Facts, node: str, 
     document = facts.documents.get(table.name, Document(table.name, table.key))
     scope = scopes.of(facts.scopes.get(table.name), facts.parameters, params)
     return Unit(table, channel.direction, shape, fields, constants, rules(table), document, scope, facts.alike(shape))
+
+
+def whole(channel: Channel, table: Table, facts: Facts, node: str, params: Mapping[str, Any]) -> Unit:
+    """The unit of a table with all the columns that it has in the plan."""
+    shape = Shape(table.name, table.column_names, tuple(c.name for c in table.till_key))
+    return make(channel, table, shape, facts, node, params)
+
+
+def find(
+    conn: psycopg.Connection, plan: Plan, shape: Shape, facts: Facts, node: str, params: Mapping[str, Any]
+) -> Unit | None:
+    """The unit of a shape that a branch sends; None for a table in no plan.
+
+    Raises as `make` does, and TS-541 for a column that is not the branch's to send.
+    """
+    found = plan.find(shape.table)
+    if found is None:
+        return None
+    scopes.check_columns(conn, node, found[1], shape)
+    return make(*found, shape, facts, node, params)
 
 
 def _as_captured(column: Column, shape: Shape, place: int) -> Column:

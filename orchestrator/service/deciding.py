@@ -46,7 +46,7 @@ def retry(office: Office, numbers: Sequence[int], *, dry_run: bool) -> int:
     plan, ids = office.prepared.plan, list(numbers) or None
     if dry_run:
         return sum(ids is None or p["id"] in ids for p in parked.listed(office.conn))
-    scopes = scope.filters(office.conn, plan, office.prepared.catalog)
+    scopes = scope.filters(office.conn, plan, office.prepared.catalog, office.prepared.filters)
     return parked.retry(office.conn, plan, ids=ids, force=True, scopes=scopes)
 
 
