@@ -32,6 +32,10 @@ EitherFile = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Sql = Annotated[bool, typer.Option("--sql", help="Print the script for a DBA who runs it himself, and do nothing.")]
+Tables = Annotated[
+    list[str],
+    typer.Option("--table", help="Only this table of head office's; as often as needed.", show_default=False),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Go on although many rows are taken from tills.")]
 Force = Annotated[bool, typer.Option("--force", help="Go on although something would be lost.")]
 AdminDsn = Annotated[

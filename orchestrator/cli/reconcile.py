@@ -7,17 +7,14 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import CentralFile, Json, central_settings
+from orchestrator.cli.options import CentralFile, Json, Tables, central_settings
 
 DIFFERS, UNREACHABLE = 3, 4
 
 
 def reconcile(
     branch: Annotated[str | None, typer.Option("--branch", help="Only this till.", show_default=False)] = None,
-    table: Annotated[
-        list[str],
-        typer.Option("--table", help="Only this table of head office's; as often as needed.", show_default=False),
-    ] = [],  # noqa: B006 - typer wants a list
+    table: Tables = [],  # noqa: B006 - typer wants a list
     html: Annotated[
         Path | None, typer.Option("--html", help="Also write the report as a page.", dir_okay=False, show_default=False)
     ] = None,

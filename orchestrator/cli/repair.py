@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import CentralFile, Json, central_settings, print_json
+from orchestrator.cli.options import CentralFile, Json, Tables, central_settings, print_json
 
 if TYPE_CHECKING:
     from orchestrator.central.reconcile_repair import Step
@@ -21,10 +21,7 @@ WAYS = {
 
 def repair(
     branch: Annotated[str | None, typer.Option("--branch", help="Only this till.", show_default=False)] = None,
-    table: Annotated[
-        list[str],
-        typer.Option("--table", help="Only this table of head office's; as often as needed.", show_default=False),
-    ] = [],  # noqa: B006 - typer wants a list
+    table: Tables = [],  # noqa: B006 - typer wants a list
     key: Annotated[
         list[str],
         typer.Option("--key", help="Only this row of the table: a,b or name=value.", show_default=False),

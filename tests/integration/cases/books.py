@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from orchestrator.core.world import real_world
+from tests.integration.cases.shop import Shop
 
 CENTRAL = """
 CREATE TABLE item (id int PRIMARY KEY, name text);
@@ -102,3 +108,13 @@ BOOKS: list[dict[str, Any]] = [
         "till": "SELECT id, status FROM sales_order",
     },
 ]
+
+
+@contextmanager
+def opened(database: Callable[..., str], directory: Path) -> Iterator[Shop]:
+    """The shop, closed in the end."""
+    made = Shop(database, real_world(), directory, central=CENTRAL, till=TILL, channels=CHANNELS, books=BOOKS)
+    try:
+        yield made
+    finally:
+        made.close()

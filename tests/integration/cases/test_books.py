@@ -13,30 +13,21 @@ from orchestrator.central import parked, reconcile_report
 from orchestrator.core.books import BookAnswer, BookAsk, compared, next_ask
 from orchestrator.core.plan import Book
 from orchestrator.core.reconciliation import BookComparison, BranchComparison
-from orchestrator.core.world import real_world
 from orchestrator.errors import ConfigError
 from orchestrator.settings import CentralSettings
 from orchestrator.till import books as at_till
 from orchestrator.till import state
 from orchestrator.till.database import connect as open_till
-from tests.integration.cases.books import BOOKS, CENTRAL, CHANNELS, TILL
+from tests.integration.cases import books
+from tests.integration.cases.books import BOOKS
 from tests.integration.cases.shop import Shop, Till
 
 
 @pytest.fixture(scope="module")
 def shop(module_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """One for the module: each test has tills and a branch of its own."""
-    made = Shop(
-        module_database,
-        real_world(),
-        tmp_path_factory.mktemp("shop"),
-        central=CENTRAL,
-        till=TILL,
-        channels=CHANNELS,
-        books=BOOKS,
-    )
-    yield made
-    made.close()
+    with books.opened(module_database, tmp_path_factory.mktemp("shop")) as made:
+        yield made
 
 
 def check(shop: Shop, till: Till) -> dict[str, BookComparison]:

@@ -15,7 +15,7 @@ from orchestrator.core.world import World, real_world
 from orchestrator.service import nightly, running, standing
 from orchestrator.service.nightly import Nightly
 from orchestrator.settings import CentralSettings
-from tests.integration.cases.books import BOOKS, CENTRAL, CHANNELS, TILL
+from tests.integration.cases import books
 from tests.integration.cases.shop import Shop
 
 
@@ -43,17 +43,8 @@ def clock() -> Clock:
 @pytest.fixture(scope="module")
 def shop(module_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """One for the module: the second test goes on where the first one ended."""
-    made = Shop(
-        module_database,
-        real_world(),
-        tmp_path_factory.mktemp("shop"),
-        central=CENTRAL,
-        till=TILL,
-        channels=CHANNELS,
-        books=BOOKS,
-    )
-    yield made
-    made.close()
+    with books.opened(module_database, tmp_path_factory.mktemp("shop")) as made:
+        yield made
 
 
 @pytest.fixture
