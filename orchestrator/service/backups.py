@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.world import World
 from orchestrator.log import logger
+from orchestrator.service.kept import Look
 from orchestrator.settings import TillSettings
 from orchestrator.till import backup, database, state
 
@@ -17,13 +18,6 @@ LOOK_SECONDS = 60.0
 """How often the newest backup's age is looked at."""
 
 log = logger("backup")
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a look did: 1 where a backup was made."""
-
-    moved: int = 0
 
 
 @dataclass
@@ -36,15 +30,15 @@ class Backups:
     _stopped: threading.Event = field(default_factory=threading.Event)
     _looked_at: float = -inf
 
-    def round(self) -> Made:
+    def round(self) -> Look:
         own = self.settings.backup
         assert own.directory is not None
         assert own.every_hours is not None
         if self.world.monotonic() - self._looked_at < LOOK_SECONDS:
-            return Made()
+            return Look()
         if not self._is_due(Path(own.directory), own.every_hours):
             self._looked_at = self.world.monotonic()
-            return Made()
+            return Look()
         made = backup.backup(
             self.settings,
             self.world,
@@ -55,7 +49,7 @@ class Backups:
         )
         self._looked_at = self.world.monotonic()
         log.info("backup made", path=str(made.path), bytes=made.bytes, tick=made.tick)
-        return Made(1)
+        return Look(1)
 
     def interrupt(self) -> None:
         """Have a copy that is being made given up; the next service makes it."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Generic, Protocol, TypeVar
@@ -11,13 +10,13 @@ from typing import Generic, Protocol, TypeVar
 import apsw
 import psycopg
 
-from orchestrator import postgres
 from orchestrator.central import jobs as of_central
 from orchestrator.core.jobs import Job, Slot, of_settings
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError
 from orchestrator.log import logger
 from orchestrator.service import schedules
+from orchestrator.service.kept import Kept, Look
 from orchestrator.service.rounds import Agent, Moved
 from orchestrator.settings import CentralSettings, TillSettings
 from orchestrator.till import jobs as of_till
@@ -187,44 +186,28 @@ class TillWithJobs:
         self._jobs = Jobs(_Till(self._settings.node, self._world), plan.jobs, plan.timezone, self._world)
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What a look at head office's jobs did."""
-
-    moved: int = 0
-
-
 @dataclass
 class CentralJobs:
     """Head office's jobs, on a connection of their own."""
 
     settings: CentralSettings
     world: World
-    _conn: psycopg.Connection | None = None
+    _kept: Kept = field(init=False)
     _jobs: Jobs[psycopg.Connection] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._kept = Kept(self.settings, "tillsync jobs")
         jobs = of_settings(self.settings.job, "central")
         self._jobs = Jobs(_Central(self.world), jobs, self.settings.calendar.timezone, self.world)
 
-    def round(self) -> Ran:
+    def round(self) -> Look:
         if not self._jobs.is_due():
-            return Ran()
-        with self._connected() as conn:
-            return Ran(self._jobs.run_due(conn))
+            return Look()
+        with self._kept.connected() as conn:
+            return Look(self._jobs.run_due(conn))
 
     def interrupt(self) -> None:
-        if self._conn is not None:
-            self._conn.cancel_safe(timeout=0.5)
+        self._kept.interrupt()
 
     def close(self) -> None:
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
-
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection]:
-        if self._conn is None or self._conn.closed:
-            self._conn = postgres.connect(postgres.conninfo(self.settings.central), "tillsync jobs")
-        with postgres.translated(postgres.place_of(self.settings.central.dsn)):
-            yield self._conn
+        self._kept.close()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from math import inf
@@ -23,6 +21,7 @@ from orchestrator.log import logger
 from orchestrator.relay.client import CentralRelay, connect_central
 from orchestrator.report.reconcile_page import page
 from orchestrator.service import schedules
+from orchestrator.service.kept import Kept, Look
 from orchestrator.settings import CentralSettings
 
 LATE = timedelta(hours=12)
@@ -37,13 +36,6 @@ PREFIX, SUFFIX = "reconcile-", ".html"
 log = logger("nightly")
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What a look at the night did: 1 when a comparison began or ended."""
-
-    moved: int = 0
-
-
 @dataclass
 class Nightly:
     """Rounds beside those of head office's agent, which carry the questions and the answers. All that it has to know
@@ -52,35 +44,34 @@ class Nightly:
     settings: CentralSettings
     world: World
     _relay: CentralRelay = field(init=False)
-    _conn: psycopg.Connection | None = None
+    _kept: Kept = field(init=False)
     _look_at: datetime = LONG_AGO
     _looked_at: float = -inf
 
     def __post_init__(self) -> None:
         self._relay = connect_central(postgres.conninfo(self.settings.relay))
+        self._kept = Kept(self.settings, "tillsync nightly")
 
-    def round(self) -> Done:
+    def round(self) -> Look:
+        """Moves something where a comparison begins or ends."""
         now = self.world.now()
         if now < self._look_at:
-            return Done()
-        with self._connected() as conn:
+            return Look()
+        with self._kept.connected() as conn:
             night = history.night(conn)
             if night is None:
                 night = Night(now, None, now)  # the first one is the next that is due
                 history.begin_night(conn, night)
             if night.id is not None:
-                return Done(int(self._gathered(conn, night.id, night, now)))
-            return Done(int(self._begun(conn, night, now)))
+                return Look(int(self._gathered(conn, night.id, night, now)))
+            return Look(int(self._begun(conn, night, now)))
 
     def interrupt(self) -> None:
-        if self._conn is not None:
-            self._conn.cancel_safe(timeout=0.5)
+        self._kept.interrupt()
 
     def close(self) -> None:
         self._relay.close()
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        self._kept.close()
 
     def _begun(self, conn: psycopg.Connection, night: Night, now: datetime) -> bool:
         """Begins the one that is due; else notes when the next one is."""
@@ -139,13 +130,6 @@ class Nightly:
                 old.unlink(missing_ok=True)
         except OSError as e:
             log.error("the page of the comparison is not written", error=str(e))
-
-    @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection]:
-        if self._conn is None or self._conn.closed:
-            self._conn = postgres.connect(postgres.conninfo(self.settings.central), "tillsync nightly")
-        with postgres.translated(postgres.place_of(self.settings.central.dsn)):
-            yield self._conn
 
 
 def _older(folder: Path, day: date) -> list[Path]:
