@@ -32,6 +32,7 @@ class Former:
         archive = subprocess.run(["git", "-C", str(ROOT), "archive", FORMER], check=False, capture_output=True)
         if archive.returncode != 0:
             pytest.skip(f"NO FORMER VERSION HERE: the history has no commit {FORMER[:8]} (a shallow clone?)")
+        place.mkdir()
         subprocess.run(["tar", "-x", "-C", place], input=archive.stdout, check=True)
         self.place = place
 
