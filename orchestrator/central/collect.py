@@ -8,7 +8,7 @@ fetched again), the applied position (it follows straight on), and the ledger of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -34,7 +34,7 @@ from orchestrator.central.unit import Unit
 from orchestrator.core.changes import Position, Shape
 from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
-from orchestrator.core.protocol import Place, Standing
+from orchestrator.core.protocol import Place, Standing, overtaken
 from orchestrator.core.world import World
 from orchestrator.errors import TillsyncError, Unreachable
 from orchestrator.log import bound, logger
@@ -85,15 +85,25 @@ class Collector:
         self._scopes = scopes
         self._units: dict[tuple[str, Shape], Unit | None] = {}
         self._nodes: dict[str, dict[str, Any] | None] = {}
+        self._met: list[tuple[str, int, Place]] = []
+        self._overtaken: frozenset[tuple[str, int]] = frozenset()
 
     def run(self) -> Collected:
         """Every group that waits is merged; what is wrong with one node's uploads does not hold up the others'.
 
         Nor does a row that somebody holds locked: its node's uploads wait for the next round, and that is raised.
         """
+        done = self._round()
+        self._overtaken = overtaken(self._met)
+        if self._overtaken:
+            gaps = [n for n, uid, place in self._met if place is Place.GAP and (n, uid) not in self._overtaken]
+            done = replace(added(done, self._round(self._overtaken)), gaps=tuple(dict.fromkeys(gaps)))
+        return done
+
+    def _round(self, only: Set[tuple[str, int]] | None = None) -> Collected:
         done, locked = Collected(), dict[str, TillsyncError]()
         for (node, uid), parts in groupby(self._relay.fetch_uploads(), key=lambda f: (f.node, f.part.uid)):
-            if node in done.refused or node in locked:
+            if node in done.refused or node in locked or not (only is None or (node, uid) in only):
                 continue
             try:
                 with bound(branch=node, upload=uid):
@@ -122,6 +132,7 @@ class Collector:
             prev, end = spooled(node, parts, spool)
             self._world.crash("collect.fetched")
             done = self._attempted(Group(node, uid, prev, end, spool))
+        self._met.append((node, uid, Place.GAP if done.gaps else Place.NEXT))
         self._world.crash("collect.committed")
         if done.moved:
             self._relay.mark_taken(node, [uid])
@@ -158,6 +169,7 @@ class Collector:
         self._row("lock_node", node=group.node)
         standing = self._standing(group)
         place = standing.place
+        is_stray = place is Place.GAP and (group.node, group.uid) in self._overtaken
         if place is Place.TAKEN:
             return Collected(moved=1)
         if place is Place.FORGOTTEN:
@@ -166,19 +178,17 @@ class Collector:
                 f"{group.node} sends changes from before what head office remembers of it",
                 hint="its file is an old backup: take the newest one, or register the till anew",
             )
-        if place is Place.GAP:
+        if is_stray:
+            _log.warning("an upload goes in that nothing leads to: its till has another history now", end=group.end.seq)
+        elif place is Place.GAP:
             self._conn.execute(assets.query("central/merge.note_gap"), {"node": group.node})
             return Collected(gaps=(group.node,))
         self._conn.execute(assets.query("central/merge.take"), {"node": group.node, "uid": group.uid})
         positions, done = self._merged(group, standing.follows)
+        end, straight = (standing.applied, False) if is_stray else (group.end, standing.stays_straight)
         self._conn.execute(
             assets.query("central/merge.note_applied"),
-            {
-                "node": group.node,
-                "seq": group.end.seq,
-                "nonce": group.end.nonce,
-                "straight": standing.stays_straight,
-            },
+            {"node": group.node, "seq": end.seq, "nonce": end.nonce, "straight": straight},
         )
         positions.note(self._conn, group)
         return done

@@ -6,7 +6,7 @@ looked up the facts; what is decided here is written down by them in the same tr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
@@ -108,6 +108,24 @@ class Standing:
         """Whether, when it is merged, nothing beyond its end has ever been."""
         is_fresh = not self.end_known
         return is_fresh or (self.follows and self.end == self.prev)
+
+
+def overtaken(seen: Iterable[tuple[str, int, Place]]) -> frozenset[tuple[str, int]]:
+    """Of the uploads that one round met (node, id, place), in the order in which they came: those in a gap that will
+    never be closed.
+
+    A till that is asked to send again sends all that it has after what head office knows. Where that went in and a gap
+    before it is one still, the upload in the gap is of a history that its till has no longer, and what came before it
+    is nowhere. It is merged as it is: what it tells of would be lost, and would be asked for in every round.
+    """
+    waiting: dict[str, list[int]] = {}
+    found: set[tuple[str, int]] = set()
+    for node, uid, place in seen:
+        if place is Place.GAP:
+            waiting.setdefault(node, []).append(uid)
+        else:
+            found.update((node, uid) for uid in waiting.pop(node, ()))
+    return frozenset(found)
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ class Chain:
 
     answered = staticmethod(protocol.answered)
     aligned = staticmethod(protocol.aligned)
+    overtaken = staticmethod(protocol.overtaken)
     stretch = staticmethod(protocol.stretch)
     base_of = staticmethod(protocol.base_of)
 
@@ -222,8 +223,11 @@ class Chain:
 
     def collect(self, *, dies_after: int | None = None) -> None:
         waiting = [u for u in self.relay.uploads if u.uid not in self.central.taken]
-        for upload in waiting if dies_after is None else waiting[:dies_after]:
-            self.collect_one(upload)
+        met = [(u.node, u.uid, self.collect_one(u)) for u in waiting[:dies_after]]
+        late = self.overtaken(met) if dies_after is None else ()
+        for upload in waiting:
+            if (upload.node, upload.uid) in late:
+                self.collect_one(upload, is_overtaken=True)
 
     def standing(self, upload: Upload) -> Standing:
         c, node = self.central, upload.node
@@ -233,18 +237,21 @@ class Chain:
             upload.prev, upload.end, upload.uid in c.taken, prev_known, end_known, applied, straight, floor=0
         )
 
-    def collect_one(self, upload: Upload) -> None:
+    def collect_one(self, upload: Upload, *, is_overtaken: bool = False) -> Place:
         """One transaction."""
         c, standing = self.central, self.standing(upload)
-        if self.place(standing) is Place.GAP:
+        place = self.place(standing)
+        is_stray = place is Place.GAP and is_overtaken
+        if place is Place.GAP and not is_stray:
             c.gaps.add(upload.node)
-            return
+            return place
         c.taken.add(upload.uid)
         for change in upload.changes:
             if self.wants_echo(change):
                 c.log.append((upload.node, change.pk, "", ""))
         self.merge(upload, self.follows(standing))
-        c.applied[upload.node] = (upload.end, standing.stays_straight)
+        c.applied[upload.node] = (standing.applied, False) if is_stray else (upload.end, standing.stays_straight)
+        return place
 
     def merge(self, upload: Upload, follows: bool) -> None:
         inbound = self.central.inbound

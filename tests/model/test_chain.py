@@ -53,3 +53,35 @@ def come_back_together(world: Watched) -> None:
         world.till_write(till, pk, ("A", "0", "1", "draft"))
         world.drain()
     world.check()
+
+
+def test_what_a_till_sent_in_a_former_life_goes_in_though_nothing_leads_to_it() -> None:
+    """What came before it is lost with head office's newest and the till's own: one of 10 000 schedules comes to this."""
+    former_life(Watched())
+
+
+def former_life(world: Watched) -> None:
+    till = world.tills["T1"]
+
+    def sell(pk: str) -> None:
+        world.sales[pk] = {("A", "0", "1", "draft")}
+        world.till_write(world.tills["T1"], pk, ("A", "0", "1", "draft"))
+        world.push(world.tills["T1"])
+
+    sell("s1")
+    world.tick()
+    world.drain()
+    office, life = world.central.copy(), till.copy()
+    sell("s2")
+    sell("s3")
+    world.collect(dies_after=1)
+    world.relay.uploads = world.relay.of("T1")[-1:]  # it forgets what was taken
+    world.central, world.tills["T1"] = office, life
+    world.calm, world.dead = False, {"s2"}
+    world.drain()
+    world.check()
+    assert set(world.central.rows) == {"s1", "s3"}
+    sell("s4")
+    world.drain()
+    world.check()
+    assert world.central.applied["T1"][0] == world.tills["T1"].log[-1].pos
