@@ -43,6 +43,7 @@ test-long: export TILLSYNC_MODEL_EXAMPLES ?= 20000
 test-long: export TILLSYNC_MODEL_STEPS ?= 50
 test-long: export TILLSYNC_HOSTILE_EXAMPLES ?= 1000
 test-long: export TILLSYNC_ROUND_TRIP_EXAMPLES ?= 20000
+test-long: export TILLSYNC_TILL_SEQUENCES ?= 1000
 test-long: export TILLSYNC_CAPTURE_SEQUENCES ?= 2000
 test-long: export TILLSYNC_MOVE_SEQUENCES ?= 500
 test-long: export TILLSYNC_VIEW_EXAMPLES ?= 1000

@@ -23,12 +23,12 @@ from orchestrator.core.world import real_world
 from orchestrator.till import changelog, schema, shapes
 from orchestrator.till.changelog import settled
 
-EXAMPLES = int(os.environ.get("TILLSYNC_ORACLE_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("TILLSYNC_TILL_SEQUENCES", "40"))
 QUIET: dict[str, Any] = {
     "deadline": None,
     "database": None,
     "suppress_health_check": list(HealthCheck),
-    "derandomize": "TILLSYNC_ORACLE_EXAMPLES" not in os.environ,  # the large runs look where nobody has looked
+    "derandomize": "TILLSYNC_TILL_SEQUENCES" not in os.environ,  # the large runs look where nobody has looked
 }
 STATEMENTS_MAX = 14
 WORLD = real_world()
