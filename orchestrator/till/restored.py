@@ -15,6 +15,7 @@ from orchestrator.errors import PersonMustDecide
 from orchestrator.relay.messages import UploadPart
 from orchestrator.till import changelog, known, state
 from orchestrator.till.changelog import settled
+from orchestrator.till.database import rows
 from orchestrator.till.puts import put
 from orchestrator.till.relay import Relay
 from orchestrator.till.target import Target, fill, layout
@@ -37,7 +38,8 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
     sent = list(relay.uploads())
     world.crash("restored.fetched")
     complete = {p.uid for p in sent if p.last}
-    _refuse_two_histories(db, [p for p in sent if p.uid in complete])
+    former = _former(db)
+    _refuse_two_histories(db, [p for p in sent if p.uid in complete and p.end not in former])
     with settled(db):
         now = state.load(db)
         fresh = changelog.pending_keys(db, now.pushed)
@@ -51,9 +53,27 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
                 known.remember(db, targets[name], memory, None)
         state.set_applying(db, False)
         _put_back(db, (p for p in sent if p.uid not in complete), targets, fresh, world)
+        _note_former(db, {p.end for p in sent if p.uid in complete and not changelog.has(db, p.end)} - former)
         ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]
         state.set_pushed(db, aligned(now.marks, top, is_own=False, ends=ends).pushed)
         world.crash("restored.put")
+
+
+def _former(db: apsw.Connection) -> set[Position]:
+    """Where uploads of former lives end, as far as this file knows."""
+    if not _has_table(db):
+        return set()
+    return {Position(seq, nonce) for seq, nonce in rows(db, "SELECT seq, nonce FROM tillsync_former")}
+
+
+def _note_former(db: apsw.Connection, ends: Iterable[Position]) -> None:
+    if _has_table(db):
+        db.executemany("INSERT INTO tillsync_former VALUES (?, ?)", ends)
+
+
+def _has_table(db: apsw.Connection) -> bool:
+    """A file that an earlier version installed has none before the plan is read anew."""
+    return bool(rows(db, "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'tillsync_former'"))
 
 
 def _refuse_two_histories(db: apsw.Connection, sent: Iterable[UploadPart]) -> None:

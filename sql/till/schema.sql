@@ -50,6 +50,14 @@ CREATE TABLE IF NOT EXISTS tillsync_settled (
 INSERT OR IGNORE INTO tillsync_settled
 SELECT 1, coalesce(min(CASE op WHEN 'M' THEN seq END) - 1, max(seq), 0) FROM tillsync_changelog;
 
+-- Where uploads of this till's former lives end: the relay had them when the file came back from a backup. They are no other
+-- machine's, should the relay come back from a backup, too, and have nothing newer.
+CREATE TABLE IF NOT EXISTS tillsync_former (
+    seq   INTEGER NOT NULL,
+    nonce INTEGER NOT NULL,
+    PRIMARY KEY (seq, nonce)
+);
+
 -- What the images of a changelog entry are (changelog.tab = shape.id). A shape never changes: other columns, other id.
 -- central, columns and key are central's names, till and till_columns the till's; encodings says how each column was stored,
 -- [] where all in their type's own way. Lists are JSON arrays.

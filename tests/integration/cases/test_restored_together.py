@@ -1,8 +1,9 @@
-"""Head office and the relay come back from backups of the same moment, as those of one machine do."""
+"""Head office and the relay come back from backups: of the same moment, as those of one machine do, or one of them."""
 
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -11,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from orchestrator.demo.databases import Server
 from orchestrator.postgres import connect
 from tests.integration.cases.shop import Shop
+from tests.integration.cases.test_restores import copy_of, put_back
 
 
 def copied(server: Server, name: str, to: str) -> None:
@@ -21,12 +23,13 @@ def copied(server: Server, name: str, to: str) -> None:
 
 
 class Machine:
-    """Where both databases live. They are copied while nobody is connected."""
+    """Where both databases live, or one of them. They are copied while nobody is connected."""
 
-    def __init__(self, shop: Shop, server: Server) -> None:
+    def __init__(self, shop: Shop, server: Server, *which: str) -> None:
         self.shop, self.server = shop, server
         self.central_dsn = shop.conn.info.dsn + f" password={shop.conn.info.password}"
-        self.names = [shop.conn.info.dbname, str(conninfo_to_dict(shop.relay_dsn)["dbname"])]
+        names = {"office": shop.conn.info.dbname, "relay": str(conninfo_to_dict(shop.relay_dsn)["dbname"])}
+        self.names = [names[one] for one in which or names]
 
     def back_up(self) -> None:
         self._quiet([(name, f"{name}_backup") for name in self.names])
@@ -66,3 +69,43 @@ def test_what_was_answered_after_the_backup_is_sent_again(shop: Shop, pg: Server
     shop.settle()
     assert shop.sql("SELECT number, total FROM closure ORDER BY 1") == [(1, 100), (2, 50)]
     assert shop.sql("SELECT id FROM contact") == one.sql("SELECT id FROM contact") == [("c1",)]
+
+
+def test_a_till_that_first_sent_after_head_offices_backup_sends_it_all_again(shop: Shop, pg: Server) -> None:
+    """Head office knows nothing of it, and the relay what it was answered before: that counts no more."""
+    one = shop.till("T1", "B1")
+    shop.settle()
+    machine = Machine(shop, pg, "office")
+    machine.back_up()
+    for number in (1, 2):
+        one.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
+        shop.settle()
+    shop.relay.purge(0, shop.world.now(), shop.world.now(), 100)
+    machine.restore()
+    shop.agent.round()  # a tick of another epoch, in which nothing is said of the till
+    one.sql("INSERT INTO closure VALUES (3, '2024-03-01', 100)")
+    shop.settle()
+    assert shop.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,)]
+    assert shop.sql("SELECT sum(total) FROM turnover") == [(300,)]
+    assert one.sql("SELECT ack_seq FROM tillsync_state") == [(3,)]
+
+
+def test_a_relay_that_comes_back_with_a_tills_former_life_is_no_second_machine(
+    shop: Shop, pg: Server, tmp_path: Path
+) -> None:
+    one = shop.till("T1", "B1")
+    shop.settle()
+    backup = copy_of(one, tmp_path / "yesterday.db")
+    one.sql("INSERT INTO closure VALUES (1, '2024-03-01', 100)")
+    one.sync()
+    machine = Machine(shop, pg, "relay")
+    machine.back_up()
+    put_back(one, backup)
+    one.sql("INSERT INTO closure VALUES (2, '2024-03-01', 100)")  # in the place of closure 1
+    shop.settle()
+    machine.restore()
+    one.sql("INSERT INTO closure VALUES (3, '2024-03-01', 100)")
+    shop.settle()
+    assert shop.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,)]
+    assert one.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,)]
+    assert shop.sql("SELECT sum(total) FROM turnover") == [(300,)]
