@@ -25,7 +25,9 @@ def foreign(conn: psycopg.Connection, unit: Unit, node: str, uid: int) -> tuple[
     hold = sql.Identifier(object_name("hold", unit.table.name))
     late: set[int] = set()
     if unit.direction == "both":
-        late = {at for (at,) in conn.execute(unit.sql("moved_away", hold=hold), given)}
+        keys = map(sql.Identifier, unit.table.key)
+        same_row = sql.SQL(" AND ").join(sql.SQL("x.{0} = t.{0}").format(k) for k in keys)
+        late = {at for (at,) in conn.execute(unit.sql("moved_away", hold=hold, same_row=same_row), given)}
     intruding = [at for at in ats if at not in late]
     if intruding:
         conn.execute(unit.sql("give_up"), {"ats": intruding})

@@ -230,11 +230,16 @@ SELECT s.at FROM {work} s JOIN {target} t ON {match} CROSS JOIN {parameters}
  WHERE s.action IN ('I', 'U') AND NOT coalesce({scope}, false)
 
 -- name: moved_away
--- of these, rows that were the node's until central gave them to others: its change comes too late
+-- of these, rows that were the node's until central gave them to others: its change comes too late. Either a tick had told
+-- that the row is the node's, or the node itself has written it, and what it sent was merged.
 WITH late AS (
     UPDATE {work} s SET action = 'K'
      WHERE s.at = ANY (%(ats)s::bigint[]) AND s.had
-       AND EXISTS (SELECT FROM tillsync.{hold} t JOIN tillsync.subscription u ON u.stream = t.stream AND u.node = %(node)s WHERE {match})
+       AND (EXISTS (SELECT FROM tillsync.{hold} t JOIN tillsync.subscription u ON u.stream = t.stream AND u.node = %(node)s
+                     WHERE {match})
+            OR EXISTS (SELECT FROM tillsync.{log} t
+                        WHERE t.origin = %(node)s AND t.xid <> pg_current_xact_id() AND {match}
+                          AND EXISTS (SELECT FROM tillsync.{log} x WHERE x.xid = t.xid AND x.origin IS NULL AND {same_row})))
     RETURNING s.*)
 INSERT INTO tillsync.conflict (node, uid, seq, nonce, tab, key, policy, columns, base, theirs, winner)
 SELECT %(node)s, %(uid)s, s.at >> 1, s.nonce, %(tab)s, {key_json}, 'moved away', {changed_columns},

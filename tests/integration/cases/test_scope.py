@@ -7,11 +7,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from orchestrator.core import wire
 from orchestrator.core.changes import Position, Shape, encode_upload
 from orchestrator.core.world import World
 from orchestrator.relay.messages import UploadPart
-from tests.integration.cases.shop import Shop, Till
+from tests.integration.cases.shop import Died, Shop, Till, dying_at
 
 ORDERS = "SELECT id, branch_id, status, note FROM sales_order ORDER BY 1"
 PARKED = "SELECT node, key->>'id', sqlstate FROM tillsync.parked WHERE state = 'parked' ORDER BY id"
@@ -63,6 +65,27 @@ def test_a_row_that_head_office_gave_to_another_store_is_a_conflict_and_no_intru
     ]
     assert one.sql(ORDERS) == []
     assert two.sql("SELECT id, note FROM sales_order ORDER BY 1") == [("a", "one"), ("b", "two")]
+
+
+def test_a_row_that_was_given_away_before_any_tick_told_of_it_is_no_intrusion_either(shop: Shop) -> None:
+    """The till made it itself, so it was the till's."""
+    one, two = begin(shop)
+    one.sql("INSERT INTO sales_order VALUES ('n', 'B1', '9', 'draft', 'new', 1)")
+    one.sync()
+    shop.restart(dying_at(shop.world, "publish.routed"))
+    with pytest.raises(Died):
+        shop.agent.round()
+    shop.restart()
+    one.sql("UPDATE sales_order SET note = 'late' WHERE id = 'n'")
+    shop.sql("UPDATE sales_order SET branch_id = 'B2' WHERE id = 'n'")
+    shop.settle()
+    assert shop.sql(PARKED) == []
+    assert shop.sql("SELECT policy FROM tillsync.conflict") == [("moved away",)]
+    assert one.sql("SELECT id FROM sales_order WHERE id = 'n'") == []
+    assert two.sql("SELECT note FROM sales_order WHERE id = 'n'") == [("new",)]
+    one.sql("INSERT INTO sales_order VALUES ('n', 'B1', '9', 'draft', 'again', 1)")
+    shop.settle()
+    assert shop.sql(PARKED) == [("T1", "n", "TS540")], "to make another store's row is an intrusion"
 
 
 def test_a_row_may_leave_by_a_term_that_does_not_speak_of_the_branch(
