@@ -1,0 +1,285 @@
+"""The chain of the model on real parts: PostgreSQL databases, SQLite files, and the agents themselves.
+
+The machine of `machine` drives it by the same names, so what must hold is said once. A backup of head office or the
+relay is a copy of the database, a till's a copy of its file; an agent dies at one of its own named points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from orchestrator.core import wire
+from orchestrator.core.changes import decode_upload
+from orchestrator.core.world import World
+from orchestrator.demo.databases import Server
+from orchestrator.postgres import connect
+from tests.integration.cases.shop import Died, Shop, Till, open_app
+from tests.integration.cases.test_restored_together import copied
+from tests.integration.cases.test_restores import copy_of
+from tests.model.chain import COLUMNS, STATES, TABLES, Row
+
+STORES = {"T1": "A", "T2": "A", "T3": "B"}
+BOTH = [letter for letter in TABLES if letter != "s"]
+_CENTRAL = "CREATE TABLE {0} (pk text PRIMARY KEY, store text, note text, qty numeric, status text);"
+_SALES = "CREATE TABLE s (till text, pk text, store text, note text, qty numeric, status text, PRIMARY KEY (till, pk));"
+_TILL = "CREATE TABLE {0} (pk TEXT PRIMARY KEY, store TEXT, note TEXT, qty NUMERIC, status TEXT);"
+_OWN = {"qty": "additive", "status": {"policy": "state_machine", "states": list(STATES)}}
+_CHANNELS: list[dict[str, Any]] = [
+    {
+        "name": "rows",
+        "direction": "both",
+        "table": [
+            {"name": letter, "filter": "store = :branch_id", "policy": TABLES[letter], "column_policy": _OWN}
+            for letter in BOTH
+        ],
+    },
+    {"name": "sales", "direction": "up", "table": [{"name": "s", "policy": "append_only", "set": {"till": ":node"}}]},
+]
+_TILL_DIES = (
+    *("push.sealed", "push.part", "push.sent", "push.stored", "pull.fetched", "pull.staged"),
+    *("apply.begun", "apply.rows", "apply.committed", "restored.fetched", "restored.put"),
+)
+_OFFICE_DIES = (
+    *("collect.fetched", "collect.merged", "collect.committed", "collect.marked"),
+    *("publish.routed", "publish.intent", "publish.relay"),
+)
+
+Position = tuple[str, int, int]
+Edit = tuple[str, Row | None, Row | None]
+
+
+@dataclass
+class RealTill:
+    """A till as the machine sees it."""
+
+    node: str
+    store: str
+    real: Till
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        return {row[0]: _row(row[1:]) for letter in TABLES for row in self.real.sql(f"SELECT * FROM {letter}")}
+
+    def positions(self) -> set[Position]:
+        found = self.real.sql("SELECT seq, nonce FROM tillsync_changelog WHERE op <> 'M'")
+        return {(self.node, seq, nonce) for seq, nonce in found}
+
+
+class RealCentral:
+    """Head office as the machine sees it. edits: its own, which come and go with its backups."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.edits: list[Edit] = []
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        both = " UNION ALL ".join(f"SELECT pk, store, note, qty::text, status FROM {letter}" for letter in TABLES)
+        return {row[0]: _row(row[1:]) for row in self.shop.sql(both)}
+
+    def inbound(self) -> set[Position]:
+        merged = "SELECT node, u.seq, u.nonce FROM tillsync.inbound i, unnest(i.seqs, i.nonces) u (seq, nonce)"
+        return {(node, seq, nonce) for node, seq, nonce in self.shop.sql(merged)}
+
+    def contested(self, where: str) -> set[str]:
+        return {pk for (pk,) in self.shop.sql(f"SELECT key ->> 'pk' FROM tillsync.conflict WHERE {where}")}
+
+
+class RealChain:
+    """Head office, relay and three tills; begun anew by `begin` for each schedule."""
+
+    def __init__(self, database: Callable[..., str], server: Server, world: World, directory: Path) -> None:
+        both = "".join(map(_CENTRAL.format, BOTH)) + _SALES
+        tables = "".join(map(_TILL.format, TABLES))
+        self.shop = Shop(database, world, directory, central=both, till=tables, channels=_CHANNELS)
+        self.server, self.world, self.directory = server, world, directory
+        self._dsn = f"{self.shop.conn.info.dsn} password={self.shop.conn.info.password}"
+        self._names = {
+            "office": self.shop.conn.info.dbname,
+            "relay": str(conninfo_to_dict(self.shop.relay_dsn)["dbname"]),
+        }
+        for node, store in STORES.items():
+            self.shop.till(node, store)
+        self.shop.settle()
+        self.back_up("office", "relay", suffix="new")
+        self._new = {node: copy_of(till, directory / f"{node}.new") for node, till in self.shop.tills.items()}
+        self.begin()
+
+    def begin(self) -> None:
+        """A chain with nothing in it."""
+        self.put_back("office", "relay", suffix="new")
+        for node, file in self._new.items():
+            self.put_back_till(node, file)
+        self.central = RealCentral(self.shop)
+        self.tills = {node: RealTill(node, store, self.shop.tills[node]) for node, store in STORES.items()}
+        self.images: dict[Position, Edit] = {}
+        self.clock, self.calm = 1, True
+        self.sales: dict[str, set[Row]] = {}
+        self.dead: set[str] = set()
+        self.notes: dict[str, list[tuple[tuple[int, str], str]]] = {}
+
+    # The applications ------------------------------------------------------------------------------------------------
+
+    def office_write(self, pk: str, new: Row | None) -> None:
+        old = self.central.rows.get(pk)
+        if _written(self.shop.sql, "%s", pk, old, new):
+            self.central.edits.append((pk, old, new))
+
+    def till_write(self, till: RealTill, pk: str, new: Row | None) -> None:
+        old = till.rows.get(pk)
+        known = till.positions()
+        _written(till.real.sql, "?", pk, old, new)
+        for position in till.positions() - known:
+            self.images[position] = (pk, old, new)
+
+    # The agents ------------------------------------------------------------------------------------------------------
+
+    def till_round(self, till: RealTill, rng: Random) -> None:
+        self._round(till.real, rng, _TILL_DIES)
+
+    def office_round(self, rng: Random) -> None:
+        self._round(self.shop, rng, _OFFICE_DIES)
+
+    def _round(self, side: Shop | Till, rng: Random, points: tuple[str, ...]) -> None:
+        dies = rng.random() < 0.4
+        if dies:
+            side.restart(_dying(self.world, rng.choice(points)))
+        try:
+            side.agent.round()
+        except Died:
+            pass
+        finally:
+            if dies:
+                side.restart()
+
+    def drain(self) -> None:
+        self.shop.settle(rounds=25)
+
+    # The faults ------------------------------------------------------------------------------------------------------
+
+    def back_up(self, *which: str, suffix: str = "backup") -> None:
+        self._quiet({self._names[one]: f"{self._names[one]}_{suffix}" for one in which})
+
+    def put_back(self, *which: str, suffix: str = "backup") -> None:
+        self._quiet({f"{self._names[one]}_{suffix}": self._names[one] for one in which})
+
+    def _quiet(self, copies: dict[str, str]) -> None:
+        """Copies databases while nobody is connected."""
+        shop = self.shop
+        for till in shop.tills.values():
+            till.agent.close()
+        shop.agent.close()
+        shop.relay.close()
+        shop.conn.close()
+        for name, to in copies.items():
+            copied(self.server, name, to)
+        shop.conn = connect(self._dsn, "head office")
+        shop.restart()
+        for till in shop.tills.values():
+            till.restart()
+
+    def put_back_till(self, node: str, file: Path) -> None:
+        till = self.shop.tills[node]
+        till.close()
+        for suffix in ("-wal", "-shm"):
+            Path(f"{till.file}{suffix}").unlink(missing_ok=True)
+        till.file.write_bytes(file.read_bytes())
+        till.app = open_app(till.file)
+        till.restart()
+
+    def forget(self) -> None:
+        """The relay purges whatever head office has taken, at the end of a round of its."""
+        self.shop.agent.round()
+        self.shop.relay.purge(0, self.world.now(), self.world.now(), 10_000)
+
+    def alive(self) -> set[str]:
+        """Sales that are still told of where somebody works."""
+        told = {self.images[p] for p in self._told() if p in self.images}
+        return {pk for pk, _, new in told if new is not None} | set(self.central.rows)
+
+    def _told(self) -> Iterator[Position]:
+        for till in self.tills.values():
+            yield from till.positions()
+        with connect(self.shop.relay_dsn, "auditor") as auditor:
+            for node, frame in auditor.execute("SELECT node, frame FROM relay.upload"):
+                for seq, nonce, *_ in decode_upload(wire.unpack(frame)).changes:
+                    yield (node, seq, nonce)
+
+    # What must hold --------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        rows, inbound = self.central.rows, self.central.inbound()
+        parked = {pk for (pk,) in self.shop.sql("SELECT key ->> 'pk' FROM tillsync.parked")}
+        assert not (self.calm and parked), (
+            "what was given away is a conflict; it is strange only to who has forgotten it"
+        )
+        for till in self.tills.values():
+            wanted = {pk: row for pk, row in rows.items() if pk[0] != "s" and row[0] == till.store}
+            has = {pk: row for pk, row in till.rows.items() if pk[0] != "s"}
+            differ = {pk for pk in wanted.keys() | has.keys() if wanted.get(pk) != has.get(pk)} - parked
+            assert not differ, f"{till.node} differs from head office in {differ}"
+            assert till.positions() <= inbound, f"not merged: {till.positions() - inbound}"
+        known = rows.keys() | parked | self.central.contested("true") | self.dead
+        for pk, images in self.sales.items():
+            assert pk in known, f"the sale {pk} was lost"
+            assert pk not in rows or rows[pk] in images, "append_only: a sale is as nobody made it"
+        self._sums(
+            {pk: row for pk, row in rows.items() if pk not in parked},
+            [self.images[p] for p in inbound if p in self.images],
+        )
+        if self.calm:
+            for pk, notes in self.notes.items():
+                if pk in rows and not pk.endswith("x"):
+                    assert rows[pk][1] == max(notes)[1], "newest_wins: the newest"
+
+    def _sums(self, rows: dict[str, Row], merged: list[Edit]) -> None:
+        met_nothing = self.central.contested("ours IS NULL")  # or another branch's row
+        for pk, row in rows.items():
+            if pk[0] == "s" or pk.endswith("x") or pk in met_nothing:
+                continue
+            images = [(old, new) for key, old, new in [*self.central.edits, *merged] if key == pk]
+            total = sum(int(new[2]) - int(old[2] if old else "0") for old, new in images if new)
+            assert int(row[2]) == total, f"additive: the sum of all movements of {pk}"
+            furthest = max(STATES.index(new[3]) for old, new in images if new and not (old and old[3] == new[3]))
+            assert STATES.index(row[3]) == furthest, "state_machine: the furthest state"
+
+    def close(self) -> None:
+        self.shop.close()
+
+
+def _row(values: tuple[Any, ...]) -> Row:
+    store, note, qty, status = map(str, values)
+    return (store, note, qty, status)
+
+
+def _written(sql: Callable[..., Any], mark: str, pk: str, old: Row | None, new: Row | None) -> bool:
+    """One statement of an application's, that says only what it changes."""
+    if old == new:
+        return False
+    if new is None:
+        sql(f"DELETE FROM {pk[0]} WHERE pk = {mark}", pk)
+    elif old is None:
+        sql(f"INSERT INTO {pk[0]} (pk, {', '.join(COLUMNS)}) VALUES ({', '.join([mark] * 5)})", pk, *_typed(new))
+    else:
+        at = [i for i in range(len(COLUMNS)) if old[i] != new[i]]
+        sets = ", ".join(f"{COLUMNS[i]} = {mark}" for i in at)
+        sql(f"UPDATE {pk[0]} SET {sets} WHERE pk = {mark}", *(_typed(new)[i] for i in at), pk)
+    return True
+
+
+def _typed(row: Row) -> tuple[str, str, int, str]:
+    return (row[0], row[1], int(row[2]), row[3])
+
+
+def _dying(world: World, point: str) -> World:
+    def crash(at: str) -> None:
+        if at == point:
+            raise Died(point)
+
+    return World(world.now, world.monotonic, world.random63, world.sleep, crash)
