@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -38,7 +38,7 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
     sent = list(relay.uploads())
     world.crash("restored.fetched")
     complete = {p.uid for p in sent if p.last}
-    former = _former(db)
+    former = _former(db, sent)
     _refuse_two_histories(db, [p for p in sent if p.uid in complete and p.end not in former])
     with settled(db):
         now = state.load(db)
@@ -53,22 +53,26 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
                 known.remember(db, targets[name], memory, None)
         state.set_applying(db, False)
         _put_back(db, (p for p in sent if p.uid not in complete), targets, fresh, world)
-        _note_former(db, {p.end for p in sent if p.uid in complete and not changelog.has(db, p.end)} - former)
+        _note_former(db, {p.end for p in sent if p.uid in complete and not changelog.has(db, p.end)})
         ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]
         state.set_pushed(db, aligned(now.marks, top, is_own=False, ends=ends).pushed)
         world.crash("restored.put")
 
 
-def _former(db: apsw.Connection) -> set[Position]:
-    """Where uploads of former lives end, as far as this file knows."""
+def _former(db: apsw.Connection, sent: Sequence[UploadPart]) -> set[Position]:
+    """Where uploads of former lives end, as far as this file knows; and those that led to them."""
     if not _has_table(db):
         return set()
-    return {Position(seq, nonce) for seq, nonce in rows(db, "SELECT seq, nonce FROM tillsync_former")}
+    found = {Position(seq, nonce) for seq, nonce in rows(db, "SELECT seq, nonce FROM tillsync_former")}
+    for part in reversed(sent):
+        if part.end in found:
+            found.add(part.prev)
+    return found
 
 
 def _note_former(db: apsw.Connection, ends: Iterable[Position]) -> None:
     if _has_table(db):
-        db.executemany("INSERT INTO tillsync_former VALUES (?, ?)", ends)
+        db.executemany("INSERT OR IGNORE INTO tillsync_former VALUES (?, ?)", ends)
 
 
 def _has_table(db: apsw.Connection) -> bool:

@@ -79,13 +79,20 @@ def test_a_clean_environment_gets_a_chain_to_work(
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-def test_uv_installs_it_as_a_tool(wheel: Path, constraints: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("tool", ["uv", "pipx"])
+def test_it_is_installed_as_a_tool(tool: str, wheel: Path, constraints: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     own = tmp_path / "venv" / "bin"
-    run(own / "pip", "install", "-q", "uv", cwd=tmp_path)
-    place = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
-    python = ("--python", sys.executable, "--no-python-downloads")
-    run(own / "uv", "tool", "install", "-q", *python, "-c", constraints, wheel, cwd=tmp_path, **place)
+    run(own / "pip", "install", "-q", tool, cwd=tmp_path)
+    home, bin_, python = str(tmp_path / "tools"), str(tmp_path / "bin"), ("--python", sys.executable)
+    given: tuple[str | Path, ...]
+    if tool == "uv":
+        place = {"UV_TOOL_DIR": home, "UV_TOOL_BIN_DIR": bin_}
+        given = ("tool", "install", "-q", *python, "--no-python-downloads", "-c", constraints, wheel)
+    else:
+        place = {"PIPX_HOME": home, "PIPX_BIN_DIR": bin_}
+        given = ("install", "-q", *python, "--pip-args", f"-c {constraints}", wheel)
+    run(own / tool, *given, cwd=tmp_path, **place)
     assert run(tmp_path / "bin" / "tillsync", "--version", cwd=tmp_path).startswith("tillsync ")
     assert "Examples" in run(tmp_path / "bin" / "tillsync", "sync", "till", "--help", cwd=tmp_path)
 

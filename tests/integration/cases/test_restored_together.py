@@ -93,19 +93,23 @@ def test_a_till_that_first_sent_after_head_offices_backup_sends_it_all_again(sho
 def test_a_relay_that_comes_back_with_a_tills_former_life_is_no_second_machine(
     shop: Shop, pg: Server, tmp_path: Path
 ) -> None:
+    """Nor where the till has never seen all of that life, since the relay had purged it."""
     one = shop.till("T1", "B1")
     shop.settle()
     backup = copy_of(one, tmp_path / "yesterday.db")
-    one.sql("INSERT INTO closure VALUES (1, '2024-03-01', 100)")
-    one.sync()
+    for number in (1, 2):
+        one.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
+        one.sync()
     machine = Machine(shop, pg, "relay")
     machine.back_up()
+    shop.settle()
+    shop.relay.purge(0, shop.world.now(), shop.world.now(), 100)
     put_back(one, backup)
-    one.sql("INSERT INTO closure VALUES (2, '2024-03-01', 100)")  # in the place of closure 1
+    one.sql("INSERT INTO closure VALUES (3, '2024-03-01', 100)")  # in the place of closure 1
     shop.settle()
     machine.restore()
-    one.sql("INSERT INTO closure VALUES (3, '2024-03-01', 100)")
+    one.sql("INSERT INTO closure VALUES (4, '2024-03-01', 100)")
     shop.settle()
-    assert shop.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,)]
-    assert one.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,)]
-    assert shop.sql("SELECT sum(total) FROM turnover") == [(300,)]
+    assert shop.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,), (4,)]
+    assert one.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,), (4,)]
+    assert shop.sql("SELECT sum(total) FROM turnover") == [(400,)]
