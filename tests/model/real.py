@@ -6,6 +6,8 @@ relay is a copy of the database, a till's a copy of its file; an agent dies at o
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+from orchestrator.central import parked as parked_at_head_office
 from orchestrator.core import wire
 from orchestrator.core.changes import decode_upload
 from orchestrator.core.world import World
@@ -22,6 +25,7 @@ from orchestrator.postgres import connect
 from tests.integration.cases.shop import Died, Shop, Till, open_app
 from tests.integration.cases.test_restored_together import copied
 from tests.integration.cases.test_restores import copy_of
+from tests.model import papers
 from tests.model.chain import COLUMNS, STATES, TABLES, Row
 
 STORES = {"T1": "A", "T2": "A", "T3": "B"}
@@ -40,6 +44,7 @@ _CHANNELS: list[dict[str, Any]] = [
         ],
     },
     {"name": "sales", "direction": "up", "table": [{"name": "s", "policy": "append_only", "set": {"till": ":node"}}]},
+    dict(papers.CHANNEL),
 ]
 _TILL_DIES = (
     *("push.sealed", "push.part", "push.sent", "push.stored", "pull.fetched", "pull.staged"),
@@ -49,6 +54,9 @@ _OFFICE_DIES = (
     *("collect.fetched", "collect.merged", "collect.committed", "collect.marked"),
     *("publish.routed", "publish.intent", "publish.relay"),
 )
+
+TICK_SECONDS = 0.002
+"""Changes are stamped in milliseconds: two that the oracle tells apart are not of the same one."""
 
 Position = tuple[str, int, int]
 Edit = tuple[str, Row | None, Row | None]
@@ -95,8 +103,8 @@ class RealChain:
     """Head office, relay and three tills; begun anew by `begin` for each schedule."""
 
     def __init__(self, database: Callable[..., str], server: Server, world: World, directory: Path) -> None:
-        both = "".join(map(_CENTRAL.format, BOTH)) + _SALES
-        tables = "".join(map(_TILL.format, TABLES))
+        both = "".join(map(_CENTRAL.format, BOTH)) + _SALES + papers.CENTRAL
+        tables = "".join(map(_TILL.format, TABLES)) + papers.TILL
         self.shop = Shop(database, world, directory, central=both, till=tables, channels=_CHANNELS)
         self.server, self.world, self.directory = server, world, directory
         self._dsn = f"{self.shop.conn.info.dsn} password={self.shop.conn.info.password}"
@@ -111,15 +119,19 @@ class RealChain:
         self._new = {node: copy_of(till, directory / f"{node}.new") for node, till in self.shop.tills.items()}
         self.begin()
 
-    def begin(self) -> None:
-        """A chain with nothing in it."""
+    def begin(self, part_rows_max: int = 5_000) -> None:
+        """A chain with nothing in it, whose uploads and ticks are cut into parts of so many rows."""
+        cut = {"part_rows_max": part_rows_max}
+        self.shop.settings = self.shop.settings.model_copy(update=cut)
+        for till in self.shop.tills.values():
+            till.settings = till.settings.model_copy(update=cut)
         self.put_back("office", "relay", suffix="new")
         for node, file in self._new.items():
             self.put_back_till(node, file)
         self.central = RealCentral(self.shop)
         self.tills = {node: RealTill(node, store, self.shop.tills[node]) for node, store in STORES.items()}
         self.images: dict[Position, Edit] = {}
-        self.clock, self.calm = 1, True
+        self.clock, self.calm, self._papers = 1, True, 0
         self.sales: dict[str, set[Row]] = {}
         self.dead: set[str] = set()
         self.notes: dict[str, list[tuple[tuple[int, str], str]]] = {}
@@ -137,6 +149,16 @@ class RealChain:
         _written(till.real.sql, "?", pk, old, new)
         for position in till.positions() - known:
             self.images[position] = (pk, old, new)
+
+    def papers(self, till: RealTill | None, rng: Random) -> None:
+        """Somebody writes documents, or values that others have, too."""
+        self._papers += 1
+        numbers = itertools.count()
+        fresh = lambda: f"{till.node if till else 'HO'}-{self._papers}-{next(numbers)}"  # noqa: E731
+        if till is None:
+            papers.write(self.shop.sql, "%s", rng, rng.choice("AB"), fresh)
+        else:
+            papers.write(till.real.sql, "?", rng, till.store, fresh)
 
     # The agents ------------------------------------------------------------------------------------------------------
 
@@ -215,7 +237,7 @@ class RealChain:
 
     def check(self) -> None:
         rows, inbound = self.central.rows, self.central.inbound()
-        parked = {pk for (pk,) in self.shop.sql("SELECT key ->> 'pk' FROM tillsync.parked")}
+        parked = self._parked(*TABLES)
         assert not (self.calm and parked), (
             "what was given away is a conflict; it is strange only to who has forgotten it"
         )
@@ -237,6 +259,30 @@ class RealChain:
             for pk, notes in self.notes.items():
                 if pk in rows and not pk.endswith("x"):
                     assert rows[pk][1] == max(notes)[1], "newest_wins: the newest"
+        self._papers_are_right()
+
+    def _parked(self, *tables: str) -> set[str]:
+        listed = "SELECT key ->> 'pk' FROM tillsync.parked WHERE state = 'parked' AND tab = ANY (%s)"
+        return {pk for (pk,) in self.shop.sql(listed, [f"public.{name}" for name in tables])}
+
+    def _papers_are_right(self) -> None:
+        """What differs is parked, or waits for what is; and when a person has given that up, nothing differs."""
+        parked = self._parked(*papers.LETTERS)
+        for till in self.tills.values():
+            waits = {k for (k,) in till.real.sql("SELECT json_extract(key, '$[0]') FROM tillsync_problem")}
+            differ = papers.differing(self.shop.sql, till.real.sql, till.store)
+            left = {at for at in differ if at[1] not in parked | waits}
+            assert not left, f"{till.node} differs from head office in {left}, and nothing is parked of that"
+        for _ in range(3):
+            ids = [n for (n,) in self.shop.sql("SELECT id FROM tillsync.parked WHERE state = 'parked'")]
+            if not ids:
+                break
+            parked_at_head_office.drop(self.shop.conn, self.shop.prepared.plan, ids)
+            self.drain()
+        for till in self.tills.values():
+            left = papers.differing(self.shop.sql, till.real.sql, till.store)
+            told = till.real.sql("SELECT central, key, kind, reason FROM tillsync_problem")
+            assert not left, f"{till.node} differs from head office in {left} to the end: {told}"
 
     def _sums(self, rows: dict[str, Row], merged: list[Edit]) -> None:
         met_nothing = self.central.contested("ours IS NULL")  # or another branch's row
@@ -262,6 +308,7 @@ def _written(sql: Callable[..., Any], mark: str, pk: str, old: Row | None, new: 
     """One statement of an application's, that says only what it changes."""
     if old == new:
         return False
+    time.sleep(TICK_SECONDS)
     if new is None:
         sql(f"DELETE FROM {pk[0]} WHERE pk = {mark}", pk)
     elif old is None:
