@@ -125,6 +125,7 @@ def _apply_tick(run: _Run, targets: Mapping[str, Target], tick: Tick) -> None:
     for stream in loaded.union(*(staged.loads for staged in tick.staged.values())):
         run.db.execute("UPDATE tillsync_stream SET loaded_tick = ? WHERE stream = ?", (tick.head.n, stream))
         run.loaded[stream] = True
+    run.waiting = waiting.tables(run.db)  # the next tick may take back what this one could not put
 
 
 def _switch(run: _Run, moved: Sequence[tuple[int, int]], tick: int) -> None:

@@ -126,6 +126,20 @@ def test_b17_unique_values_change_hands_within_a_tick(
     assert problems(app) == []
 
 
+def test_a_row_that_waits_and_is_deleted_by_the_next_tick_of_the_same_pull_never_comes(
+    app: apsw.Connection, relay: ListedRelay, till: Callable[[], None], table_of: TableOf
+) -> None:
+    app.execute("INSERT INTO contact (id, phone, name) VALUES ('mine', '777', 'Own')")
+    relay.tick(delta(2, *CONTACT, put=[["c7", "777", "Gus"]]))
+    relay.tick(delta(2, *CONTACT, cut=[["c7"]]))
+    till()
+    assert problems(app) == []
+    app.execute("DELETE FROM contact WHERE id = 'mine'")
+    relay.tick(delta(2, *CONTACT, put=[["c9", "999", "Ida"]]))
+    till()
+    assert [r[0] for r in table_of("contact")] == ["c1", "c9"]
+
+
 def test_a_row_whose_unique_value_is_the_tills_own_waits_and_comes_when_it_is_free(
     app: apsw.Connection, relay: ListedRelay, till: Callable[[], None], table_of: TableOf
 ) -> None:
