@@ -18,12 +18,13 @@ from orchestrator.till.database import make_temp, rows
 from orchestrator.till.known import Memory
 from orchestrator.till.lifting import LIFT_BYTES_MIN, lifted
 from orchestrator.till.orphans import Touched
-from orchestrator.till.parts import Piece, Rows, Tick
+from orchestrator.till.parts import Piece, Rows
 from orchestrator.till.pending import Pending
 from orchestrator.till.puts import put, put_with_care
 from orchestrator.till.staged import Staged
 from orchestrator.till.state import State
 from orchestrator.till.target import Target, fill
+from orchestrator.till.ticks import Tick
 
 
 @dataclass

@@ -18,11 +18,11 @@ from orchestrator.till.apply import apply
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows
 from orchestrator.till.lifting import lifted
-from orchestrator.till.parts import Tick
 from orchestrator.till.pending import Pending
 from orchestrator.till.puts import ROW_FAULTS
 from orchestrator.till.staged import NeedsCare, Staged
 from orchestrator.till.target import Target
+from orchestrator.till.ticks import Tick
 
 SLICE_ROWS = 2_000
 """The first slice; the next ones follow the till's pace."""

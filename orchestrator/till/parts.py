@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -13,14 +12,8 @@ from orchestrator.core import wire
 from orchestrator.core.comparing import Again, Ask
 from orchestrator.core.values import from_wire, outgrows
 from orchestrator.errors import RowFault, TillsyncError
-from orchestrator.relay.messages import Part, TickHead
+from orchestrator.relay.messages import Part
 from orchestrator.till.target import Layout, Target, layout
-
-if TYPE_CHECKING:
-    from orchestrator.till.staged import Staged
-
-EARLY_BYTES_MAX = 8 * 1024 * 1024
-"""Ticks up to this size (as JSON) are decoded before the file is locked; larger ones part by part, to save memory."""
 
 Rows = list[list[Any]]
 Unfit = list[tuple[list[Any], str]]
@@ -64,8 +57,8 @@ _cuts = msgspec.json.Decoder(_Cuts)
 class Piece:
     """One part: rows of one table that are put, keys of it that are cut. Both in the till's values."""
 
-    def __init__(self, part: Part, raw: bytes, found: Layout) -> None:
-        self.stream, self.kind, self.layout = part.stream, part.kind, found
+    def __init__(self, part: Part, raw: bytes, found: Layout, *, kind: str) -> None:
+        self.stream, self.kind, self.layout = part.stream, kind, found
         self._raw, self.size = raw, len(raw)
         self._early: tuple[Rows, Rows] | None = None
         self.unfit: Unfit = []
@@ -110,42 +103,19 @@ class Piece:
             raise _unreadable(self.layout.target.table.name, e) from e
 
 
-class Tick(NamedTuple):
-    """A tick as it concerns this till. A large one has its rows in the side file: `staged`, by central's names."""
-
-    head: TickHead
-    pieces: Sequence[Piece]
-    news: Sequence[News] = ()
-    staged: Mapping[str, Staged] = MappingProxyType({})
-
-
-def read_tick(head: TickHead, parts: Sequence[Part], targets: Mapping[str, Target]) -> Tick:
-    """Unpacks parts; those of tables that the plan does not have are left out. Raises TS-602 for a damaged frame."""
-    made: list[Piece] = []
-    news: list[News] = []
-    for part in parts:
-        raw = wire.unpack(part.frame)
-        try:
-            of = _head.decode(raw)
-            if not of.t:
-                news.append(_news.decode(raw))
-                continue
-        except msgspec.MsgspecError as e:
-            raise _unreadable(f"stream {part.stream}", e) from e
-        target = targets.get(of.t)
-        if target is not None and (found := layout(target, of.c)).is_complete:
-            made.append(Piece(part, raw, found))
-            made[-1].kind = "move" if of.after else part.kind
-    return Tick(head, made, news)
-
-
-def decode_early(ticks: Sequence[Tick]) -> None:
-    """Decodes ahead of the lock what is small enough to be held in memory."""
-    left = EARLY_BYTES_MAX
-    for piece in (p for tick in ticks for p in tick.pieces):
-        left -= piece.size
-        if left >= 0:
-            piece.decode()
+def read(part: Part, targets: Mapping[str, Target]) -> Piece | News | None:
+    """Unpacks a part; None for one of a table that the plan does not have. Raises TS-602 for a damaged frame."""
+    raw = wire.unpack(part.frame)
+    try:
+        of = _head.decode(raw)
+        if not of.t:
+            return _news.decode(raw)
+    except msgspec.MsgspecError as e:
+        raise _unreadable(f"stream {part.stream}", e) from e
+    target = targets.get(of.t)
+    if target is None or not (found := layout(target, of.c)).is_complete:
+        return None
+    return Piece(part, raw, found, kind="move" if of.after else part.kind)
 
 
 def _unreadable(what: str, e: Exception) -> TillsyncError:

@@ -17,10 +17,10 @@ from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows
 from orchestrator.till.fitness import check_age
 from orchestrator.till.large import apply_large
-from orchestrator.till.parts import Tick, decode_early, read_tick
 from orchestrator.till.relay import Relay
 from orchestrator.till.target import Target
 from orchestrator.till.targets import targets_of
+from orchestrator.till.ticks import Tick, decode_early, read_tick
 
 TICKS_MAX = 500
 """Ticks asked for at once; the relay also bounds them by bytes."""

@@ -18,10 +18,11 @@ from orchestrator.core import wire
 from orchestrator.errors import Unreachable
 from orchestrator.relay.messages import Part, TickHead
 from orchestrator.till.database import explained, rows, value
-from orchestrator.till.parts import News, Tick, read_tick
+from orchestrator.till.parts import News
 from orchestrator.till.relay import Relay
 from orchestrator.till.staged import Staged
 from orchestrator.till.target import Target
+from orchestrator.till.ticks import Tick, read_tick
 
 SUFFIX = "-tillsync-stage"
 
