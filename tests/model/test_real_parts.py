@@ -83,12 +83,18 @@ class RealMachine(Machine):
         rng, _ = self._later(seed)
         self.world.papers(None, rng)
 
+    def a_till_moves_to_the_other_store(self, seed: int) -> None:
+        rng, drawn = self._later(seed)
+        if rng.random() < 0.3:
+            self.world.move(self.world.tills[drawn.node])
+
     def _time_for(self, node: str) -> None:
         self._later()
 
 
 RULES = sorted(name for name, rule in vars(Machine).items() if hasattr(rule, "hypothesis_stateful_rule"))
 RULES += ["a_till_writes_papers", "a_till_writes_papers", "head_office_writes_papers"]
+MOVES = "a_till_moves_to_the_other_store"
 FAULTS = {name for name in RULES if name.endswith("restored")}
 
 
@@ -102,12 +108,14 @@ def chain(
 
 
 def play(chain: RealChain, seed: int) -> None:
-    """One schedule; in every third nothing is restored, so that nothing at all may be missing."""
+    """One schedule; in every third nothing is restored, so that nothing at all may be missing, and in every fourth tills
+    change their stores."""
     chain.begin(part_rows_max=2 if seed % 2 else 5_000)
     rng = Random(seed)
     kind = type("Kept", (RealMachine,), {"kept": chain})
     played = kind()
     rules = [name for name in RULES if seed % 3 or name not in FAULTS]
+    rules += [MOVES] if seed % 4 == 0 else []
     for _ in range(STEPS):
         getattr(played, rng.choice(rules))(seed=rng.getrandbits(20))
     played.teardown()
