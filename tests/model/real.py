@@ -18,11 +18,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator.central import branches, reconcile_report
 from orchestrator.central import parked as parked_at_head_office
+from orchestrator.central.purge import Purger
 from orchestrator.core import wire
 from orchestrator.core.changes import decode_upload
 from orchestrator.core.world import World
 from orchestrator.demo.databases import Server
 from orchestrator.postgres import connect
+from orchestrator.settings import RetentionSettings
 from tests.integration.cases.shop import Died, Shop, Till, open_app
 from tests.integration.cases.test_restored_together import copied
 from tests.integration.cases.test_restores import copy_of
@@ -140,6 +142,7 @@ class RealChain:
         self.tills = {node: RealTill(node, self.shop.tills[node], self.shop) for node in STORES}
         self.images: dict[Position, Edit] = {}
         self.clock, self.calm, self._papers, self._moved = 1, True, 0, False
+        self._forgot = False
         self.sales: dict[str, set[Row]] = {}
         self.dead: set[str] = set()
         self.notes: dict[str, list[tuple[tuple[int, str], str]]] = {}
@@ -230,9 +233,11 @@ class RealChain:
         till.restart()
 
     def forget(self) -> None:
-        """The relay purges whatever head office has taken, at the end of a round of its."""
+        """All that has been delivered goes, at the end of a round of head office's, as if it were older than is kept."""
         self.shop.agent.round()
-        self.shop.relay.purge(0, self.world.now(), self.world.now(), 10_000)
+        at_once = RetentionSettings(ticks_days=1e-9, snapshots_days=1e-9, uploads_days=1e-9)
+        Purger(self.shop.conn, self.shop.relay, self.world, self.shop.prepared, at_once).run(at_once=True)
+        self._forgot = True
 
     def alive(self) -> set[str]:
         """Sales that are still told of where somebody works."""
@@ -252,7 +257,7 @@ class RealChain:
     def check(self) -> None:
         rows, inbound = self.central.rows, self.central.inbound()
         parked = self._parked(*TABLES)
-        if self.calm and not self._moved:
+        if self.calm and not (self._moved or self._forgot):
             assert not parked, f"{parked}: what was given away is a conflict, and strange only to who has forgotten it"
         for till in self.tills.values():
             wanted = {pk: row for pk, row in rows.items() if pk[0] != "s" and row[0] == till.store}
