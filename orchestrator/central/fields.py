@@ -33,12 +33,20 @@ class Field:
 
     def differs(self, one: str, other: str) -> Piece:
         """Whether two of the field's values are not the same, NULL counted as a value."""
+        return self._differ(self.at(one), self.at(other))
+
+    @property
+    def is_torn(self) -> Piece:
+        """Whether the old value is not the new one of the change before it, in a window `w` of a row's changes."""
+        return self._differ(self.at("o"), sql.SQL("(lag({}) OVER w)").format(self.at("n")))
+
+    def _differ(self, one: Piece, other: Piece) -> Piece:
         forms = {"typed": "{}", "string": '{} COLLATE "C"', "text": '{}::text COLLATE "C"'}
         form = sql.SQL(forms[self.facts.compare])
         unit = encodings.named(self.column.encode).unit if self.column.encode else None
         if unit and self.column.kind != "date":
             form = sql.SQL(f"date_trunc('{unit}', {{}})")  # finer than this the till cannot hold it
-        return sql.SQL("{} IS DISTINCT FROM {}").format(form.format(self.at(one)), form.format(self.at(other)))
+        return sql.SQL("{} IS DISTINCT FROM {}").format(form.format(one), form.format(other))
 
     def declared(self, letter: str) -> Piece:
         collation = f" COLLATE {self.facts.collation}" if self.facts.collation else ""

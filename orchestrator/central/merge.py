@@ -52,6 +52,14 @@ class Failure:
     is_written: bool = False
 
 
+class Torn(Exception):
+    """A change that does not go on where the one before it of the same row ended. at: its place in the stage."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__(at)
+        self.at = at
+
+
 @dataclass(frozen=True)
 class Merged:
     failures: tuple[Failure, ...] = ()
@@ -59,7 +67,10 @@ class Merged:
 
 
 def merge(conn: psycopg.Connection, stage: Stage, rank: Mapping[str, int], sender: Sender) -> Merged:
-    """Merge all that is staged. Constraints that are deferred are checked too: no fault is left for the commit."""
+    """Merge all that is staged. Constraints that are deferred are checked too: no fault is left for the commit.
+
+    Raises Torn, and leaves everything as it was, where changes of one row may not be taken together.
+    """
     units = sorted(stage.units.values(), key=lambda u: rank[u.table.name])
     writable = [u for u in units if u.direction != "down"]
     try:
@@ -127,7 +138,9 @@ class _Merger:
             execute(unit.sql("empty_work"), {})
         if not unit.rules.table.deletes:
             execute(unit.sql("drop_deletes"), {})
-        execute(unit.sql("collapse"), {})
+        (torn,) = execute(unit.sql("collapse"), {}).fetchone() or (None,)
+        if torn is not None:
+            raise Torn(torn)
         if self._stage.staged[unit.table.name] >= ANALYZE_ROWS_MIN:
             execute(unit.sql("analyze"), {})
         if (

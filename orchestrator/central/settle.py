@@ -9,7 +9,7 @@ import psycopg
 
 from orchestrator import assets
 from orchestrator.central.documents import merge_whole
-from orchestrator.central.merge import Failure, Sender
+from orchestrator.central.merge import Failure, Sender, Torn
 from orchestrator.central.parked import park, park_unread, take_out
 from orchestrator.central.stage import Stage
 from orchestrator.central.stamps import Stamp, keep, lay_down
@@ -50,20 +50,52 @@ def settle(
         lay_down(conn, stamps, follows=stage.follows)
     parked = park_unread(conn, stage.unread, sender)
     parked += _hold_back(conn, stage, sender)
-    taken = 0
+    conflicts = failures = 0
 
     def take(unit: Unit, documents: Sequence[str], failed: Sequence[Failure]) -> int:
-        nonlocal taken
+        nonlocal parked
         count = take_out(conn, sender, unit, documents, failed)
-        taken += count
+        parked += count
         return count
 
-    merged = merge_whole(conn, stage, rank, sender, take)
-    failed = taken + park(conn, merged.failures, sender)
-    if is_stamped and parked + failed:
+    is_left = True
+    while is_left:
+        try:
+            merged = merge_whole(conn, stage, rank, sender, take)
+        except Torn as torn:
+            _set_aside(conn, stage, torn.at)
+            continue
+        conflicts += merged.conflicts
+        failures += park(conn, merged.failures, sender)
+        is_left = _bring_back(conn, stage)
+        parked += _hold_back(conn, stage, sender) if is_left else 0
+    if is_stamped and parked + failures:
         keep(conn, sender.node, sender.uid)
-    left = sum(stage.staged.values()) - len(merged.failures)
-    return Settled(left, merged.conflicts, parked + failed)
+    return Settled(sum(stage.staged.values()) - failures, conflicts, parked + failures)
+
+
+def _set_aside(conn: psycopg.Connection, stage: Stage, at: int) -> None:
+    """Changes from a place on wait until those before it are merged.
+
+    A till that sends again what head office has lost may have taken head office's row between two changes of its own.
+    Taken together they would count what others did as the till's.
+    """
+    for unit in stage.units.values():
+        conn.execute(unit.sql("make_later"), {})
+        conn.execute(unit.sql("set_aside"), {"at": at})
+    stage.is_torn = True
+
+
+def _bring_back(conn: psycopg.Connection, stage: Stage) -> bool:
+    """What was set aside takes the place of what is merged; whether that is anything."""
+    if not stage.is_torn:
+        return False
+    stage.is_torn, stage.follows = False, True
+    found = 0
+    for unit in stage.units.values():
+        conn.execute(unit.sql("empty_stage"), {})
+        found += conn.execute(unit.sql("bring_back"), {}).rowcount
+    return found > 0
 
 
 def _drop_known(conn: psycopg.Connection, stage: Stage, sender: Sender, window: Window) -> None:

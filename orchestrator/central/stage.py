@@ -64,6 +64,7 @@ class Stage:
 
     canonical: images are texts as parked changes keep them, not values as SQLite does.
     follows: there was a stage before in this transaction, so the temporary tables may hold its rows.
+    is_torn: some of it is set aside until the rest is merged.
     """
 
     conn: psycopg.Connection
@@ -74,6 +75,7 @@ class Stage:
     unread: list[Unread] = field(default_factory=list)
     canonical: bool = False
     follows: bool = False
+    is_torn: bool = False
 
     def takes(self, shape: Shape) -> bool:
         """Whether changes of a shape can join what is staged."""

@@ -82,6 +82,7 @@ class Unit:
         return {
             "stage": sql.Identifier("pg_temp", f"tillsync_stage_{self._digest}"),
             "work": sql.Identifier("pg_temp", f"tillsync_work_{self._digest}"),
+            "later": sql.Identifier("pg_temp", f"tillsync_later_{self._digest}"),
             "target": identifier(self.table.name),
             "log": sql.Identifier(log_name(self.table.name)),
             "match": sql.SQL(" AND ").join(matches),
@@ -122,6 +123,7 @@ class Unit:
             "moved_here": any_of(f.differs("c", "o") for f in self.values),
             "differs": any_of(self._meets(f) for f in self.values),
             "clashes": any_of(self._clash(f) for f in self.values),
+            "torn": any_of(f.is_torn for f in self.values),
             "changed_columns": sql.SQL("array_remove(ARRAY[{}]::text[], NULL)").format(
                 comma(name_if_changed(f) for f in self.fields)
             ),

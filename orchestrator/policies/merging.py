@@ -7,7 +7,7 @@ in the order of their fields. Which values differ is given, as digits: whoever h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
@@ -101,9 +101,26 @@ def meet(base: Image | None, theirs: Image | None, ours: Image | None, width: in
     return Meeting(had, has, there, new, old, central, digits(new, old), digits(central, old), digits(new, central))
 
 
+def in_turn(
+    steps: Iterable[tuple[Image | None, Image | None]], differs: Callable[[Image, Image], bool]
+) -> Iterator[list[tuple[Image | None, Image | None]]]:
+    """Several changes of one row, as those that may be taken together: each goes on where the one before it ended."""
+    run: list[tuple[Image | None, Image | None]] = []
+    for old, new in steps:
+        before = run[-1][1] if run else None
+        if run and old is not None and (before is None or differs(before, old)):
+            yield run
+            run = []
+        run.append((old, new))
+    if run:
+        yield run
+
+
 def come_to(steps: Iterable[tuple[Image | None, Image | None]], rules: Rules) -> tuple[Image | None, Image | None]:
-    """What several changes of one row come to: the first one's old image and the last one's new image. Deletes count
-    for nothing where a till may not delete; nothing at all is no row before and none after."""
+    """What changes of one row in one turn come to: the first one's old image and the last one's new image.
+
+    Deletes count for nothing where a till may not delete; nothing at all is no row before and none after.
+    """
     counted = [step for step in steps if step[1] is not None or rules.table.deletes]
     return (counted[0][0], counted[-1][1]) if counted else (None, None)
 

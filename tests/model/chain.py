@@ -16,7 +16,7 @@ from orchestrator.core.changes import ORIGIN, Position
 from orchestrator.core.plan import Column, PolicySpec, Table
 from orchestrator.core.protocol import Marks, Place, Standing
 from orchestrator.policies.contest import Rules
-from orchestrator.policies.merging import Difference, come_to, meet, merge
+from orchestrator.policies.merging import Difference, come_to, in_turn, meet, merge
 
 T = TypeVar("T")
 Row = tuple[str, str, str, str]
@@ -394,14 +394,17 @@ class Chain:
 
 
 def collapsed(changes: list[Change], rules: Mapping[str, Rules]) -> Iterator[Change]:
-    """One change for each row, stamped as its last."""
+    """One change for each row and turn, stamped as its last."""
     of: dict[str, list[Change]] = {}
     for change in changes:
         of.setdefault(change.pk, []).append(change)
     for pk, found in of.items():
-        old, new = come_to(((c.old, c.new) for c in found), rules[pk[0]])
-        if old is not None or new is not None:
-            yield replace(found[-1], old=cast("Row | None", old), new=cast("Row | None", new))
+        left = iter(found)
+        for turn in in_turn(((c.old, c.new) for c in found), lambda one, other: one != other):
+            last = [next(left) for _ in turn][-1]
+            old, new = come_to(turn, rules[pk[0]])
+            if old is not None or new is not None:
+                yield replace(last, old=cast("Row | None", old), new=cast("Row | None", new))
 
 
 def _put(rows: dict[str, Row], pk: str, row: Row | None) -> None:

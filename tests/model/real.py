@@ -7,6 +7,7 @@ relay is a copy of the database, a till's a copy of its file; an agent dies at o
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -87,6 +88,20 @@ class RealTill:
     def positions(self) -> set[Position]:
         found = self.real.sql("SELECT seq, nonce FROM tillsync_changelog WHERE op <> 'M'")
         return {(self.node, seq, nonce) for seq, nonce in found}
+
+    def changes(self) -> dict[Position, Edit]:
+        """What its changelog tells of rows."""
+        found: dict[Position, Edit] = {}
+        for shape, listed in self.real.sql("SELECT id, till_columns FROM tillsync_shape"):
+            names = json.loads(listed)
+            if names[1:] == list(COLUMNS):
+                images = ", ".join(f"{image}{i}" for image in "on" for i in range(1, 6))
+                query = f"SELECT seq, nonce, {images} FROM tillsync_changelog WHERE tab = ? AND op <> 'M'"
+                for seq, nonce, *values in self.real.sql(query, shape):
+                    old, new = values[:5], values[5:]
+                    pk = str(old[0] if new[0] is None else new[0])
+                    found[self.node, seq, nonce] = (pk, _image(old), _image(new))
+        return found
 
 
 class RealCentral:
@@ -180,7 +195,9 @@ class RealChain:
     # The agents ------------------------------------------------------------------------------------------------------
 
     def till_round(self, till: RealTill, rng: Random) -> None:
+        """A till that was restored may enter what it had sent in part as if it had just been written."""
         self._round(till.real, rng, _TILL_DIES)
+        self.images = till.changes() | self.images
 
     def office_round(self, rng: Random) -> None:
         self._round(self.shop, rng, _OFFICE_DIES)
@@ -199,6 +216,8 @@ class RealChain:
 
     def drain(self) -> None:
         self.shop.settle(rounds=25)
+        for till in self.tills.values():
+            self.images = till.changes() | self.images
 
     # The faults ------------------------------------------------------------------------------------------------------
 
@@ -328,6 +347,10 @@ class RealChain:
 
     def close(self) -> None:
         self.shop.close()
+
+
+def _image(values: list[Any]) -> Row | None:
+    return None if values[0] is None else _row(tuple(values[1:]))
 
 
 def _row(values: tuple[Any, ...]) -> Row:

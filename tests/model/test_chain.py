@@ -85,3 +85,25 @@ def former_life(world: Watched) -> None:
     world.drain()
     world.check()
     assert world.central.applied["T1"][0] == world.tills["T1"].log[-1].pos
+
+
+def test_what_others_moved_between_two_changes_that_are_sent_again_is_not_the_tills() -> None:
+    """Head office comes back from a backup. What a till has from it since then lies between the till's own changes."""
+    between_two_changes(Watched())
+
+
+def between_two_changes(world: Watched) -> None:
+    one, two = world.tills["T1"], world.tills["T2"]
+    world.office_write("c1", ("A", "0", "10", "draft"))
+    world.drain()
+    office = world.central.copy()
+    world.till_write(one, "c1", ("A", "0", "9", "draft"))
+    world.till_write(two, "c1", ("A", "0", "30", "draft"))
+    world.drain()
+    assert one.rows["c1"][2] == "29"
+    world.till_write(one, "c1", ("A", "0", "28", "draft"))
+    world.central, world.calm = office, False
+    world.relay.uploads.clear()
+    world.drain()
+    world.check()
+    assert world.central.rows["c1"][2] == "28"

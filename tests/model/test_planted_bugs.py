@@ -18,7 +18,7 @@ from orchestrator.policies.contest import Cell, Choice, Policy, Rules, Winner
 from tests.model.chain import Change, Stamp, Till, Upload, collapsed
 from tests.model.machine import CalmMachine, Machine
 from tests.model.oracle import Watched
-from tests.model.test_chain import come_back_together, former_life
+from tests.model.test_chain import between_two_changes, come_back_together, former_life
 
 SCHEDULES_MAX = int(os.environ.get("TILLSYNC_PLANTED_SCHEDULES", "3000"))
 STEPS = 50
@@ -105,6 +105,18 @@ class CollapsedTheWrongWay(Watched):
         last = {c.pk: c for c in new}
         for change in collapsed(new, self.rules):
             self.merge_one(upload.node, replace(change, old=last[change.pk].old))
+        for change in new:
+            self.central.inbound[upload.node, change.pos] = change
+
+
+class AllChangesOfARowTogether(Watched):
+    """What a till took from head office between two of its changes is counted as its own."""
+
+    def merge(self, upload: Upload, follows: bool) -> None:
+        new = [c for c in upload.changes if follows or (upload.node, c.pos) not in self.central.inbound]
+        firsts = {c.pk: c for c in reversed(new)}
+        for change in {c.pk: c for c in new}.values():
+            self.merge_one(upload.node, replace(change, old=firsts[change.pk].old))
         for change in new:
             self.central.inbound[upload.node, change.pos] = change
 
@@ -231,6 +243,11 @@ def test_an_answer_in_a_tick_that_was_lost_does_not_count() -> None:
 def test_an_upload_of_a_former_life_does_not_wait_for_ever() -> None:
     with pytest.raises(AssertionError):
         former_life(FormerLifeWaits())
+
+
+def test_what_others_did_between_two_changes_is_not_the_tills() -> None:
+    with pytest.raises(AssertionError):
+        between_two_changes(AllChangesOfARowTogether())
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.long] if n in RARE else []) for n in BUGS])

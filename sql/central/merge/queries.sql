@@ -171,13 +171,28 @@ INSERT INTO {target} ({columns}) OVERRIDING SYSTEM VALUE SELECT {new_values} FRO
 DELETE FROM {stage} s WHERE NOT s.has
 
 -- name: collapse
--- what several changes of one row come to: the first one's old image and the last one's new image
+-- what several changes of one row come to: the first one's old image and the last one's new image. Said is the place of the
+-- first that does not go on where the one before it ended, which then must not be taken together: in between the till had
+-- taken head office's row, with what others did to it.
 WITH twice AS (SELECT {stage_key} FROM {stage} s GROUP BY {stage_key} HAVING count(*) > 1),
 gone AS (DELETE FROM {stage} s USING twice k WHERE {same_key} RETURNING s.*),
 firsts AS (SELECT DISTINCT ON ({stage_key}) s.* FROM gone s ORDER BY {stage_key}, s.at),
-lasts AS (SELECT DISTINCT ON ({stage_key}) s.* FROM gone s ORDER BY {stage_key}, s.at DESC)
-INSERT INTO {stage} (at, nonce, had, has, {n}, {o})
-SELECT s.at, s.nonce, k.had, s.has, {s_n}, {k_o} FROM firsts k JOIN lasts s ON {same_key}
+lasts AS (SELECT DISTINCT ON ({stage_key}) s.* FROM gone s ORDER BY {stage_key}, s.at DESC),
+together AS (INSERT INTO {stage} (at, nonce, had, has, {n}, {o})
+             SELECT s.at, s.nonce, k.had, s.has, {s_n}, {k_o} FROM firsts k JOIN lasts s ON {same_key})
+SELECT min(r.at) FROM (SELECT s.at, s.had, lag(s.has) OVER w AS was, {torn} AS torn
+                         FROM gone s WINDOW w AS (PARTITION BY {stage_key} ORDER BY s.at)) r
+ WHERE r.had AND (NOT r.was OR r.torn AND r.was IS NOT NULL)
+
+-- name: make_later
+CREATE TEMP TABLE IF NOT EXISTS {later} (LIKE {stage}) ON COMMIT DELETE ROWS
+
+-- name: set_aside
+-- changes from a place on, until those before it are merged
+WITH later AS (DELETE FROM {stage} WHERE at >= %(at)s RETURNING *) INSERT INTO {later} SELECT * FROM later
+
+-- name: bring_back
+WITH later AS (DELETE FROM {later} RETURNING *) INSERT INTO {stage} SELECT * FROM later
 
 -- name: lock
 -- in the order of the key, so that two writers that do the same cannot wait for each other

@@ -34,6 +34,41 @@ def test_b09_movements_of_two_tills_and_of_head_office_add_up(office: Office) ->
     assert office.rows("SELECT qty::text FROM stock") == [("8.000",)]
 
 
+def test_b09_what_others_moved_between_two_changes_that_are_sent_again_is_not_the_tills(office: Office) -> None:
+    """Head office came back from a backup, and the till sends all again: it had taken head office's row in between."""
+    office.run("INSERT INTO stock VALUES (1, 10, 'A'), (2, 10, 'A'), (3, 10, 'A')")
+    till = office.till()
+    base = {"item_id": 1, "qty": "10.000", "place": "A"}
+    till.update("stock", base, qty="9.000")
+    till.update("stock", {**base, "item_id": 2}, qty="8.000")
+    till.update("stock", {**base, "qty": "29.000"}, qty="28.000")  # others brought twenty
+    till.update("stock", {**base, "item_id": 2, "qty": "8.000"}, place="B")
+    till.update("stock", {**base, "qty": "128.000", "place": "C"}, qty="127.000")  # and a hundred
+    till.insert("stock", item_id=4, qty="1.000", place="A")
+    till.delete("stock", item_id=3, qty="10.000", place="A")
+    sent(office, till)
+    assert office.rows("SELECT item_id, qty::text, place FROM stock ORDER BY 1") == [
+        (1, "7.000", "A"),
+        (2, "8.000", "B"),
+        (4, "1.000", "A"),
+    ]
+    assert office.rows("SELECT count(*) FROM tillsync.parked") == [(0,)]
+
+
+def test_what_waits_behind_a_parked_change_waits_also_where_changes_are_merged_by_turns(office: Office) -> None:
+    till = office.till()
+    office.run("INSERT INTO stock VALUES (1, 10, 'A')")
+    base = {"item_id": 1, "qty": "10.000", "place": "A"}
+    till.insert("contact", **{**CONTACT, "name": "bad"})
+    till.update("stock", base, qty="9.000")
+    till.update("stock", {**base, "qty": "29.000"}, qty="28.000")
+    till.update("contact", {**CONTACT, "name": "bad"}, city="Bari")
+    sent(office, till)
+    assert office.rows("SELECT qty::text FROM stock") == [("8.000",)]
+    assert office.rows("SELECT seq, op FROM tillsync.parked ORDER BY seq") == [(1, "I"), (4, "U")]
+    assert office.rows("SELECT count(*) FROM contact") == [(0,)]
+
+
 @pytest.mark.parametrize("policy", ["additive", "central_wins"])
 def test_b09_two_tills_that_sold_as_much_sold_it_twice(open_office: Open, policy: str) -> None:
     office = open_office(policy)
