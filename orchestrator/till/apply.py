@@ -93,10 +93,11 @@ def apply(db: apsw.Connection, targets: Mapping[str, Target], ticks: Sequence[Ti
 
 def take_ack(db: apsw.Connection, now: State, head: TickHead) -> State:
     """What central has answered, and whether it must be sent again. Also moves the till to this tick."""
-    if head.epoch != now.epoch:
-        held.forget_all(db)
+    is_anew = not now.tick
+    if head.epoch != now.epoch or is_anew:
+        held.forget_all(db)  # head office says again what is parked
     marks = protocol.answered(
-        now.marks, head.epoch, head.ack, is_own=has(db, head.ack), gap=head.gap, is_anew=not now.tick
+        now.marks, head.epoch, head.ack, is_own=has(db, head.ack), gap=head.gap, is_anew=is_anew
     )
     state.set_ack(db, marks.ack)
     state.set_pushed(db, marks.pushed)

@@ -36,7 +36,7 @@ def take(db: apsw.Connection, news: Sequence[News], tick: int, at: str) -> bool:
 
 
 def forget_all(db: apsw.Connection) -> None:
-    """In a new epoch central says anew what is held."""
+    """In a new epoch, and to a till that starts anew, central says again what is held."""
     db.execute("DELETE FROM tillsync_held")
 
 

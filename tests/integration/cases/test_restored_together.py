@@ -113,3 +113,21 @@ def test_a_relay_that_comes_back_with_a_tills_former_life_is_no_second_machine(
     assert shop.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,), (4,)]
     assert one.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,), (4,)]
     assert shop.sql("SELECT sum(total) FROM turnover") == [(400,)]
+
+
+def test_what_was_parked_in_a_history_that_is_lost_is_parked_no_more(shop: Shop, pg: Server) -> None:
+    one = shop.till("T1", "B1")
+    shop.settle()
+    machine = Machine(shop, pg)
+    machine.back_up()
+    shop.sql("INSERT INTO contact VALUES ('c0', '1', 'Ann', NULL, NULL)")
+    one.sql("INSERT INTO contact VALUES ('c1', '1', 'Bea', NULL, NULL)")
+    shop.settle()
+    assert one.sql("SELECT count(*) FROM tillsync_held") == [(1,)]
+    machine.restore()
+    shop.settle()
+    assert shop.sql("SELECT id FROM contact") == [("c1",)]
+    shop.sql("UPDATE contact SET name = 'Bea B.'")
+    shop.settle()
+    assert one.sql("SELECT id, name FROM contact") == [("c1", "Bea B.")]
+    assert one.sql("SELECT count(*) FROM tillsync_held") == [(0,)]
