@@ -10,7 +10,7 @@ from typing import TypeVar
 import psycopg
 
 from orchestrator import postgres
-from orchestrator.central import collect, drift, schema, scope, streams
+from orchestrator.central import collect, drift, lost_merges, schema, scope, streams
 from orchestrator.central.publish import Publisher
 from orchestrator.central.purge import Purger
 from orchestrator.central.reconcile import Comparisons
@@ -82,6 +82,7 @@ class CentralAgent:
         self._central: _Central | None = None
         self._given_up: frozenset[str] = frozenset()
         self._ahead = timedelta(0)  # of the relay's clock
+        self._is_new = True  # the connection: it may lead to another server than the one before
         self._is_mended = False  # what was parked for a table's shape may go in now
 
     def round(self) -> Report:
@@ -149,7 +150,7 @@ class CentralAgent:
     def _disconnect(self) -> None:
         if self._central is not None:
             self._central.close()
-            self._central = None
+            self._central, self._is_new = None, True
 
     def _mended(self, central: _Central) -> _Central:
         """After a change of tables or triggers under us: put right, and the plan read anew."""
@@ -168,6 +169,9 @@ class CentralAgent:
         return self._central
 
     def _collect(self, central: _Central) -> collect.Collected:
+        if self._is_new:
+            lost_merges.offer_again(central.conn, self._relay)
+            self._is_new = False
         plan, mended = central.prepared.plan, self._is_mended
         done = collect.collect(
             central.conn,

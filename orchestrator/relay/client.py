@@ -214,6 +214,16 @@ class CentralRelay(_Relay):
     def mark_taken(self, node: str, uids: Sequence[int]) -> None:
         self._value("mark_taken", node=node, uids=list(uids))
 
+    def taken_lately(self) -> list[tuple[str, int]]:
+        """Groups that were marked taken since the newest tick. A relay of an earlier version does not say."""
+        with suppress(psycopg.errors.UndefinedFunction):
+            return [(row["node"], row["uid"]) for row in self._rows("taken_lately")]
+        return []
+
+    def offer_again(self, node: str, uids: Sequence[int]) -> None:
+        """They are not taken after all."""
+        self._value("offer_again", node=node, uids=list(uids))
+
     def purge(self, before_n: int, snapshots_before: datetime, uploads_before: datetime, rows_max: int) -> int:
         """Removes what is older; how many rows went, 0 when there are no more."""
         at = {"snapshots_before": snapshots_before, "uploads_before": uploads_before}

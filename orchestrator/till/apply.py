@@ -96,9 +96,7 @@ def take_ack(db: apsw.Connection, now: State, head: TickHead) -> State:
     is_anew = not now.tick
     if head.epoch != now.epoch or is_anew:
         held.forget_all(db)  # head office says again what is parked
-    marks = protocol.answered(
-        now.marks, head.epoch, head.ack, is_own=has(db, head.ack), gap=head.gap, is_anew=is_anew
-    )
+    marks = protocol.answered(now.marks, head.epoch, head.ack, is_own=has(db, head.ack), gap=head.gap, is_anew=is_anew)
     state.set_ack(db, marks.ack)
     state.set_pushed(db, marks.pushed)
     state.set_resend(db, marks.resend)

@@ -66,6 +66,12 @@ SELECT * FROM relay.fetch_uploads(%(after_node)s, %(after_id)s, %(bytes_max)s)
 -- name: mark_taken
 SELECT relay.mark_taken(%(node)s, %(uids)s::bigint[])
 
+-- name: taken_lately
+SELECT * FROM relay.taken_lately()
+
+-- name: offer_again
+SELECT relay.offer_again(%(node)s, %(uids)s::bigint[])
+
 -- name: purge
 SELECT relay.purge(%(before_n)s, %(snapshots_before)s, %(uploads_before)s, %(rows_max)s)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -252,24 +252,32 @@ class RealChain:
         till.restart()
 
     def forget(self) -> None:
-        """All that has been delivered goes, at the end of a round of head office's, as if it were older than is kept."""
+        """All that has been delivered goes, at the end of a round of head office's, as if it were older than is kept.
+
+        With it goes what a till sent in part and never the rest: a file that came back from a backup tells of it no more.
+        """
         self.shop.agent.round()
+        in_part = {
+            self.images[p][0]
+            for p in self.images.keys()
+            & self._sent("NOT last AND uid NOT IN (SELECT uid FROM relay.upload WHERE last)")
+        }
         at_once = RetentionSettings(ticks_days=1e-9, snapshots_days=1e-9, uploads_days=1e-9)
         Purger(self.shop.conn, self.shop.relay, self.world, self.shop.prepared, at_once).run(at_once=True)
+        self.dead |= (in_part & self.sales.keys()) - self.alive()
         self._forgot = True
 
     def alive(self) -> set[str]:
         """Sales that are still told of where somebody works."""
-        told = {self.images[p] for p in self._told() if p in self.images}
-        return {pk for pk, _, new in told if new is not None} | set(self.central.rows)
+        told = self._sent("true").union(*(till.positions() for till in self.tills.values()))
+        return {self.images[p][0] for p in told if p in self.images and self.images[p][2]} | set(self.central.rows)
 
-    def _told(self) -> Iterator[Position]:
-        for till in self.tills.values():
-            yield from till.positions()
+    def _sent(self, where: str) -> set[Position]:
+        """Positions that the relay has in uploads."""
         with connect(self.shop.relay_dsn, "auditor") as auditor:
-            for node, frame in auditor.execute("SELECT node, frame FROM relay.upload"):
-                for seq, nonce, *_ in decode_upload(wire.unpack(frame)).changes:
-                    yield (node, seq, nonce)
+            parts = auditor.execute(f"SELECT node, frame FROM relay.upload WHERE {where}".encode()).fetchall()
+        changes = ((node, change) for node, frame in parts for change in decode_upload(wire.unpack(frame)).changes)
+        return {(node, change[0], change[1]) for node, change in changes}
 
     # What must hold --------------------------------------------------------------------------------------------------
 

@@ -77,6 +77,11 @@ ON CONFLICT (node) DO UPDATE SET xid = excluded.xid, at = excluded.at WHERE g.at
 -- name: take
 INSERT INTO tillsync.taken (node, uid) VALUES (%(node)s, %(uid)s)
 
+-- name: not_taken
+-- of these groups those that were never merged here
+SELECT g.node, g.uid FROM unnest(%(nodes)s::text[], %(uids)s::bigint[]) g (node, uid)
+ WHERE NOT EXISTS (SELECT FROM tillsync.taken t WHERE (t.node, t.uid) = (g.node, g.uid)) ORDER BY g.node, g.uid
+
 -- name: note_applied
 INSERT INTO tillsync.applied (node, seq, nonce, straight) VALUES (%(node)s, %(seq)s, %(nonce)s, %(straight)s)
 ON CONFLICT (node) DO UPDATE SET seq = excluded.seq, nonce = excluded.nonce, straight = excluded.straight,

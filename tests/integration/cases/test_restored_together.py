@@ -6,12 +6,13 @@ from contextlib import closing
 from pathlib import Path
 
 import psycopg
+import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from orchestrator.demo.databases import Server
 from orchestrator.postgres import connect
-from tests.integration.cases.shop import Shop
+from tests.integration.cases.shop import Died, Shop, dying_at
 from tests.integration.cases.test_restores import copy_of, put_back
 
 
@@ -88,6 +89,26 @@ def test_a_till_that_first_sent_after_head_offices_backup_sends_it_all_again(sho
     assert shop.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,), (3,)]
     assert shop.sql("SELECT sum(total) FROM turnover") == [(300,)]
     assert one.sql("SELECT ack_seq FROM tillsync_state") == [(3,)]
+
+
+def test_merges_of_after_the_newest_tick_that_a_standby_lacks_are_made_again(shop: Shop, pg: Server) -> None:
+    """The ticks agree, so there is no new epoch; the relay knows the uploads as merged."""
+    one = shop.till("T1", "B1")
+    shop.settle()
+    machine = Machine(shop, pg, "office")
+    machine.back_up()
+    one.sql("INSERT INTO closure VALUES (1, '2024-03-01', 100)")
+    one.sync()
+    shop.restart(dying_at(shop.world, "publish.routed"))
+    with pytest.raises(Died):
+        shop.agent.round()
+    assert shop.sql("SELECT sum(total) FROM turnover") == [(100,)]
+    machine.restore()
+    shop.settle()
+    assert shop.sql("SELECT sum(total) FROM turnover") == [(100,)]
+    assert one.sql("SELECT ack_seq FROM tillsync_state") == [(1,)]
+    shop.restart()
+    assert shop.agent.round().uploads == 0, "what is known is not offered again"
 
 
 def test_a_relay_that_comes_back_with_a_tills_former_life_is_no_second_machine(
