@@ -67,7 +67,7 @@ class Merged:
 
 
 def merge(conn: psycopg.Connection, stage: Stage, rank: Mapping[str, int], sender: Sender) -> Merged:
-    """Merge all that is staged. Constraints that are deferred are checked too: no fault is left for the commit.
+    """All that is staged is merged. Constraints that are deferred are checked too: no fault is left for the commit.
 
     Raises Torn, and leaves everything as it was, where changes of one row may not be taken together.
     """

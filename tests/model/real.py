@@ -17,8 +17,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from orchestrator.central import branches, reconcile_report
-from orchestrator.central import parked as parked_at_head_office
+from orchestrator.central import branches
 from orchestrator.central.purge import Purger
 from orchestrator.core import wire
 from orchestrator.core.changes import decode_upload
@@ -61,8 +60,6 @@ _OFFICE_DIES = (
 
 TICK_SECONDS = 0.002
 """Changes are stamped in milliseconds: two that the oracle tells apart are not of the same one."""
-
-COMPARING_ROUNDS_MAX = 30
 
 Position = tuple[str, int, int]
 Edit = tuple[str, Row | None, Row | None]
@@ -156,8 +153,8 @@ class RealChain:
         self.central = RealCentral(self.shop)
         self.tills = {node: RealTill(node, self.shop.tills[node], self.shop) for node in STORES}
         self.images: dict[Position, Edit] = {}
-        self.clock, self.calm, self._papers, self._moved = 1, True, 0, False
-        self._forgot = False
+        self.clock, self.calm, self._papers, self.moved = 1, True, 0, False
+        self.forgot = False
         self.sales: dict[str, set[Row]] = {}
         self.dead: set[str] = set()
         self.notes: dict[str, list[tuple[tuple[int, str], str]]] = {}
@@ -190,7 +187,7 @@ class RealChain:
         """The till is another store's from now on. What it has written of the old store's and not sent is parked."""
         store = "B" if till.store == "A" else "A"
         branches.put(self.shop.conn, self.shop.prepared, till.node, {"branch_id": store})
-        self._moved = True
+        self.moved = True
 
     # The agents ------------------------------------------------------------------------------------------------------
 
@@ -265,7 +262,7 @@ class RealChain:
         at_once = RetentionSettings(ticks_days=1e-9, snapshots_days=1e-9, uploads_days=1e-9)
         Purger(self.shop.conn, self.shop.relay, self.world, self.shop.prepared, at_once).run(at_once=True)
         self.dead |= (in_part & self.sales.keys()) - self.alive()
-        self._forgot = True
+        self.forgot = True
 
     def alive(self) -> set[str]:
         """Sales that are still told of where somebody works."""
@@ -278,80 +275,6 @@ class RealChain:
             parts = auditor.execute(f"SELECT node, frame FROM relay.upload WHERE {where}".encode()).fetchall()
         changes = ((node, change) for node, frame in parts for change in decode_upload(wire.unpack(frame)).changes)
         return {(node, change[0], change[1]) for node, change in changes}
-
-    # What must hold --------------------------------------------------------------------------------------------------
-
-    def check(self) -> None:
-        rows, inbound = self.central.rows, self.central.inbound()
-        parked = self._parked(*TABLES)
-        if self.calm and not (self._moved or self._forgot):
-            assert not parked, f"{parked}: what was given away is a conflict, and strange only to who has forgotten it"
-        for till in self.tills.values():
-            wanted = {pk: row for pk, row in rows.items() if pk[0] != "s" and row[0] == till.store}
-            has = {pk: row for pk, row in till.rows.items() if pk[0] != "s"}
-            differ = {pk for pk in wanted.keys() | has.keys() if wanted.get(pk) != has.get(pk)} - parked
-            assert not differ, f"{till.node} differs from head office in {differ}"
-            assert till.positions() <= inbound, f"not merged: {till.positions() - inbound}"
-        known = rows.keys() | parked | self.central.contested("true") | self.dead
-        for pk, images in self.sales.items():
-            assert pk in known, f"the sale {pk} was lost"
-            assert pk not in rows or rows[pk] in images, "append_only: a sale is as nobody made it"
-        self._sums(
-            {pk: row for pk, row in rows.items() if pk not in parked},
-            [self.images[p] for p in inbound if p in self.images],
-        )
-        if self.calm and not self._moved:
-            for pk, notes in self.notes.items():
-                if pk in rows and not pk.endswith("x"):
-                    assert rows[pk][1] == max(notes)[1], "newest_wins: the newest"
-        self._papers_are_right()
-
-    def _parked(self, *tables: str) -> set[str]:
-        listed = "SELECT key ->> 'pk' FROM tillsync.parked WHERE state = 'parked' AND tab = ANY (%s)"
-        return {pk for (pk,) in self.shop.sql(listed, [f"public.{name}" for name in tables])}
-
-    def _papers_are_right(self) -> None:
-        """What differs is parked, or waits for what is; and when a person has given that up, nothing differs."""
-        parked = self._parked(*papers.LETTERS)
-        for till in self.tills.values():
-            waits = {k for (k,) in till.real.sql("SELECT json_extract(key, '$[0]') FROM tillsync_problem")}
-            differ = papers.differing(self.shop.sql, till.real.sql, till.store)
-            left = {at for at in differ if at[1] not in parked | waits}
-            assert not left, f"{till.node} differs from head office in {left}, and nothing is parked of that"
-        for _ in range(3):
-            ids = [n for (n,) in self.shop.sql("SELECT id FROM tillsync.parked WHERE state = 'parked'")]
-            if not ids:
-                break
-            parked_at_head_office.drop(self.shop.conn, self.shop.prepared.plan, ids)
-            self.drain()
-        for till in self.tills.values():
-            left = papers.differing(self.shop.sql, till.real.sql, till.store)
-            told = till.real.sql("SELECT central, key, kind, reason FROM tillsync_problem")
-            assert not left, f"{till.node} differs from head office in {left} to the end: {told}"
-        self._agrees()
-
-    def _agrees(self) -> None:
-        """Tillsync's own comparison says so, too. Of sales it may not: tills change them, and what is dead is missed."""
-        tables, office = [f"public.{name}" for name in (*BOTH, *papers.LETTERS)], self.shop.conn
-        number = reconcile_report.start(office, self.world, list(self.tills), tables)
-        for _ in range(COMPARING_ROUNDS_MAX):
-            self.shop.sync()
-            if not reconcile_report.open_nodes(office, number):
-                break
-        said = reconcile_report.report(office, self.shop.prepared, self.world.now(), {}, tables=tables)
-        differ = [(b.branch, b.state, t.table, t.differences) for b in said.branches for t in b.tables if t.differences]
-        assert said.equal, f"a comparison does not end equal: {differ}"
-
-    def _sums(self, rows: dict[str, Row], merged: list[Edit]) -> None:
-        met_nothing = self.central.contested("ours IS NULL")  # or another branch's row
-        for pk, row in rows.items():
-            if pk[0] == "s" or pk.endswith("x") or pk in met_nothing:
-                continue
-            images = [(old, new) for key, old, new in [*self.central.edits, *merged] if key == pk]
-            total = sum(int(new[2]) - int(old[2] if old else "0") for old, new in images if new)
-            assert int(row[2]) == total, f"additive: the sum of all movements of {pk}"
-            furthest = max(STATES.index(new[3]) for old, new in images if new and not (old and old[3] == new[3]))
-            assert STATES.index(row[3]) == furthest, "state_machine: the furthest state"
 
     def close(self) -> None:
         self.shop.close()

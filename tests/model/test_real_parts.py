@@ -14,6 +14,7 @@ import pytest
 from orchestrator.core.world import real_world
 from orchestrator.demo.databases import Server
 from tests.integration.cases.test_restores import copy_of
+from tests.model import real_oracle
 from tests.model.machine import Machine
 from tests.model.real import Edit, RealChain
 
@@ -87,6 +88,10 @@ class RealMachine(Machine):
         rng, drawn = self._later(seed)
         if rng.random() < 0.3:
             self.world.move(self.world.tills[drawn.node])
+
+    def teardown(self) -> None:
+        self.world.drain()
+        real_oracle.check(self.world)
 
     def _time_for(self, node: str) -> None:
         self._later()
