@@ -16,6 +16,7 @@ from orchestrator.central.purge import Purger
 from orchestrator.central.reconcile import Comparisons
 from orchestrator.central.schema import Prepared
 from orchestrator.central.tick import Tick
+from orchestrator.core import plan as plans
 from orchestrator.core import skew
 from orchestrator.core.filters import Filter
 from orchestrator.core.timing import Timetable
@@ -23,6 +24,7 @@ from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide, Unreachable
 from orchestrator.log import logger
 from orchestrator.relay.client import connect_central
+from orchestrator.relay.messages import Head
 from orchestrator.settings import CentralSettings
 
 log = logger("central")
@@ -59,6 +61,12 @@ class _Central:
     purger: Purger
     comparisons: Comparisons
     scopes: Mapping[str, Filter]
+    plan_digest: str
+
+    def knows(self, head: Head) -> bool:
+        """Whether the relay's plan is this one, or one before it; not one that head office has lost."""
+        mine = self.prepared.plan.version
+        return head.plan_version < mine or (head.plan_version == mine and head.plan_digest in (None, self.plan_digest))
 
     @property
     def closed(self) -> bool:
@@ -145,7 +153,7 @@ class CentralAgent:
         publisher = Publisher(own, self._relay, self._world, prepared, self._settings.part_rows_max, comparisons)
         purger = Purger(conn, self._relay, self._world, prepared, self._settings.retention)
         scopes = scope.filters(conn, prepared.plan, prepared.catalog, prepared.filters)
-        return _Central(conn, publisher, own, prepared, purger, comparisons, scopes)
+        return _Central(conn, publisher, own, prepared, purger, comparisons, scopes, plans.digest(prepared.plan))
 
     def _disconnect(self) -> None:
         if self._central is not None:
@@ -188,6 +196,10 @@ class CentralAgent:
     def _publish(self, central: _Central) -> Tick | None:
         asked, head = self._world.now(), self._relay.head()
         self._ahead = timedelta(seconds=skew.seconds(head.now, asked, self._world.now()) or 0.0)
+        if not central.knows(head):
+            log.warning("the relay has a plan that head office has lost: its own gets a number above that")
+            schema.outnumber(central.conn, head.plan_version)
+            return None  # the next round takes it up, and publishes it
         plan, announced = central.prepared.plan, head.plan_version
         if announced < plan.version:
             # A plan that a DBA installed by script has brought no streams yet.

@@ -153,6 +153,15 @@ def install(
         streams.refresh(conn, prepared.plan, prepared.filters)
 
 
+def outnumber(conn: psycopg.Connection, version: int) -> None:
+    """Gives the plan a number above `version`: tills know another plan under that, which head office has lost."""
+    plan = newest_plan(conn)
+    assert plan is not None, "central is installed"
+    stored = msgspec.structs.replace(plan, version=max(version, plan.version) + 1)
+    save_plan = sql.SQL(assets.template("sql/central/save_plan.sql"))
+    conn.execute(save_plan.format(version=stored.version, body=plans.encode(stored).decode()))
+
+
 def uninstall(conn: psycopg.Connection) -> None:
     """Take every trigger off and drop our schema: nothing of ours is left."""
     with conn.transaction():

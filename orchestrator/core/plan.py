@@ -7,6 +7,7 @@ nothing else. Filters stay at central: a till is told what it holds, not why.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import md5
 
 import msgspec
 
@@ -183,6 +184,11 @@ class Plan(msgspec.Struct, frozen=True):
 def encode(plan: Plan) -> bytes:
     """The plan as JSON: what is stored at central and published to the tills."""
     return msgspec.json.encode(plan)
+
+
+def digest(plan: Plan) -> str:
+    """The MD5 of the plan as tills see it, as the relay says it."""
+    return md5(encode(plan.for_tills()), usedforsecurity=False).hexdigest()
 
 
 def decode(body: bytes | str) -> Plan:

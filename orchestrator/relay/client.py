@@ -180,6 +180,7 @@ class CentralRelay(_Relay):
             h["uploads"],
             h.get("now"),
             h.get("results", False),
+            h.get("plan_digest"),
         )
 
     def hold_lease(self, holder: str, seconds: int) -> str | None:

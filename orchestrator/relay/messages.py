@@ -72,7 +72,8 @@ class Ack(msgspec.Struct, frozen=True):
 
 class Head(msgspec.Struct, frozen=True):
     """Central's start of a round: the relay's epoch, newest tick, published plan, wanted snapshots, waiting uploads,
-    its clock as in `Hello`, and whether answers of tills wait."""
+    its clock as in `Hello`, whether answers of tills wait, and the MD5 of the plan as tills see it (None: no plan, or a
+    relay of an earlier version)."""
 
     epoch: int
     n: int
@@ -82,3 +83,4 @@ class Head(msgspec.Struct, frozen=True):
     uploads: bool
     now: float | None = None
     results: bool = False
+    plan_digest: str | None = None

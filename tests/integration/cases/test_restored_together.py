@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from orchestrator.central import schema
 from orchestrator.demo.databases import Server
 from orchestrator.postgres import connect
-from tests.integration.cases.shop import Died, Shop, dying_at
+from orchestrator.settings import CentralSettings
+from tests.integration.cases.shop import CHANNELS, Died, Shop, dying_at
 from tests.integration.cases.test_restores import copy_of, put_back
 
 
@@ -152,3 +156,38 @@ def test_what_was_parked_in_a_history_that_is_lost_is_parked_no_more(shop: Shop,
     shop.settle()
     assert one.sql("SELECT id, name FROM contact") == [("c1", "Bea B.")]
     assert one.sql("SELECT count(*) FROM tillsync_held") == [(0,)]
+
+
+def test_a_plan_that_head_office_has_lost_is_outnumbered(shop: Shop, pg: Server) -> None:
+    """Tills have it under a number that head office gives to another plan now."""
+    one = shop.till("T1", "B1")
+    shop.sql("INSERT INTO item VALUES (1, 'c1', 'one', 1); INSERT INTO branch_item VALUES ('B1', 1)")
+    shop.settle()
+    machine = Machine(shop, pg, "office")
+    machine.back_up()
+    apply(shop, without("item", "code"))
+    shop.settle()
+    machine.restore()
+    apply(shop, without("item", "name"))
+    shop.settle()
+    assert shop.sql("SELECT max(version) FROM tillsync.plan") == [(3,)]
+    shop.sql("UPDATE item SET code = 'c1x', price = 2")
+    shop.settle()
+    assert one.sql("SELECT plan_version FROM tillsync_state") == [(3,)]
+    assert one.sql("SELECT code, price FROM item") == [("c1x", 2)]
+
+
+def without(table: str, column: str) -> list[dict[str, Any]]:
+    """The cases' channels, without a column of one table's."""
+    channels = copy.deepcopy(CHANNELS)
+    (found,) = (t for channel in channels for t in channel["table"] if t["name"] == table)
+    found["exclude"] = [column]
+    return channels
+
+
+def apply(shop: Shop, channels: list[dict[str, Any]]) -> None:
+    given = shop.settings.model_dump(exclude={"channel"}) | {"channel": channels}
+    shop.settings = CentralSettings.model_validate(given)
+    shop.prepared = schema.prepare(shop.conn, shop.settings)
+    schema.install(shop.conn, shop.prepared)
+    shop.restart()
