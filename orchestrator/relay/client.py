@@ -78,6 +78,7 @@ class BranchRelay(_Relay):
             reloads=tuple((s, n) for s, n in h["reloads"]),
             moves=tuple((s, c, n) for s, c, n in h["moves"]),
             now=h.get("now"),
+            begun=tuple(Position(*end) for end in h.get("begun", ())),
         )
 
     def plan(self) -> str | None:

@@ -11,7 +11,7 @@ class Hello(msgspec.Struct, frozen=True):
     """A branch's start of a round: what it is subscribed to, how far the relay is, what the relay has of it. `machine`:
     the identity that claimed the branch. `reloads`: streams of which a snapshot of that tick or later is needed.
     `moves`: streams (with channel) that it left in that tick. `now`: the relay's clock in seconds since 1970, None
-    where it is too old to say."""
+    where it is too old to say. `begun`: ends of uploads, newer than `uploaded`, of which the rest has not come."""
 
     node: str
     epoch: int
@@ -24,6 +24,7 @@ class Hello(msgspec.Struct, frozen=True):
     reloads: tuple[tuple[int, int], ...] = ()
     moves: tuple[tuple[int, str, int], ...] = ()
     now: float | None = None
+    begun: tuple[Position, ...] = ()
 
 
 class TickHead(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from orchestrator.till import changelog, shapes, state
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import value
 from orchestrator.till.relay import Relay
-from orchestrator.till.restored import take_back
+from orchestrator.till.restored import has_begun, take_back
 from orchestrator.till.schema import stored_plan
 
 
@@ -46,8 +46,8 @@ def push(
     """
     hello = hello or relay.hello()
     now = state.load(db)
-    if hello.uploaded != now.pushed:
-        take_back(db, relay, world, hello.uploaded)
+    if hello.uploaded != now.pushed or has_begun(db, hello):
+        take_back(db, relay, world, hello)
         now = state.load(db)
     if now.resend is None and not changelog.has_after(db, now.pushed.seq):
         return 0

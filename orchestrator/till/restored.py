@@ -12,7 +12,7 @@ from orchestrator.core.changes import Position, Shape, decode_upload
 from orchestrator.core.protocol import aligned
 from orchestrator.core.world import World
 from orchestrator.errors import PersonMustDecide
-from orchestrator.relay.messages import UploadPart
+from orchestrator.relay.messages import Hello, UploadPart
 from orchestrator.till import changelog, known, state
 from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows
@@ -24,17 +24,21 @@ from orchestrator.till.targets import targets_of
 Keys = set[tuple[Any, ...]]
 
 
-def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) -> None:
-    """Brings `pushed` in line with `top`, the end of the newest upload that the relay has of this till.
+def take_back(db: apsw.Connection, relay: Relay, world: World, hello: Hello) -> None:
+    """Brings `pushed` in line with the end of the newest upload that the relay has of this till.
 
     Where that is a position of this file, only the mark moves. Otherwise the file was restored from a backup: what it
     had sent of `up` tables since then is put back from the relay (rows of `both` tables come back with the ticks), and
-    everything after the newest upload that this file knows is sent again; central knows each position.
+    everything after the newest upload that this file knows is sent again; central knows each position. What it had
+    begun to send, and never will end, is put back in either case.
     """
-    if changelog.has(db, top):
+    top = hello.uploaded
+    is_own = changelog.has(db, top)
+    if is_own:
         with settled(db):
             state.set_pushed(db, aligned(state.load(db).marks, top, is_own=True).pushed)
-        return
+        if not has_begun(db, hello):
+            return
     sent = list(relay.uploads())
     world.crash("restored.fetched")
     complete = {p.uid for p in sent if p.last}
@@ -44,22 +48,40 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, top: Position) ->
         now = state.load(db)
         fresh = changelog.pending_keys(db, now.pushed)
         targets = targets_of(db)
-        # Capture rests for what the relay has whole: central gets it, or has it. The rest never left: capture it anew.
-        state.set_applying(db, True)
-        known.follow(db)
-        _put_back(db, (p for p in sent if p.uid in complete), targets, fresh, world)
-        for name, memory in known.memories(db).items():
-            if name in targets:
-                known.remember(db, targets[name], memory, None)
-        state.set_applying(db, False)
+        if not is_own:
+            _put_back_whole(db, [p for p in sent if p.uid in complete], targets, fresh, world)
+            ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]
+            state.set_pushed(db, aligned(now.marks, top, is_own=False, ends=ends).pushed)
+        # What never left whole is captured anew, and sent.
         _put_back(db, (p for p in sent if p.uid not in complete), targets, fresh, world)
-        _note_former(db, {p.end for p in sent if p.uid in complete and not changelog.has(db, p.end)})
-        ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]
-        state.set_pushed(db, aligned(now.marks, top, is_own=False, ends=ends).pushed)
+        _note_former(db, {p.end for p in sent if not changelog.has(db, p.end)})
         world.crash("restored.put")
 
 
-def _former(db: apsw.Connection, sent: Sequence[UploadPart]) -> set[Position]:
+def has_begun(db: apsw.Connection, hello: Hello) -> bool:
+    """Whether the relay has the beginning of an upload of a former life, which this file has not looked at."""
+    strange = {end for end in hello.begun if not changelog.has(db, end)}
+    return bool(strange) and _has_table(db) and not strange <= _former(db)
+
+
+def _put_back_whole(
+    db: apsw.Connection,
+    parts: Sequence[UploadPart],
+    targets: Mapping[str, Target],
+    fresh: Mapping[str, Keys],
+    world: World,
+) -> None:
+    """What the relay has whole. Capture rests: central gets it, or has it."""
+    state.set_applying(db, True)
+    known.follow(db)
+    _put_back(db, parts, targets, fresh, world)
+    for name, memory in known.memories(db).items():
+        if name in targets:
+            known.remember(db, targets[name], memory, None)
+    state.set_applying(db, False)
+
+
+def _former(db: apsw.Connection, sent: Sequence[UploadPart] = ()) -> set[Position]:
     """Where uploads of former lives end, as far as this file knows; and those that led to them."""
     if not _has_table(db):
         return set()

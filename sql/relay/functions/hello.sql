@@ -18,6 +18,9 @@ BEGIN
                              FROM relay.subscription s WHERE s.node = me AND s.until IS NOT NULL), '[]'),
         'streams', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, s.channel) ORDER BY s.stream)
                                FROM relay.subscription s WHERE s.node = me AND s.until IS NULL), '[]'),
+        'begun', coalesce((SELECT jsonb_agg(DISTINCT jsonb_build_array(u.end_seq, u.end_nonce)) FROM relay.upload u
+                            WHERE u.node = me AND u.id > coalesce((SELECT w.id FROM relay.upload w WHERE w.node = me AND w.last
+                                                                    ORDER BY w.id DESC LIMIT 1), 0)), '[]'),
         'uploaded', (SELECT jsonb_build_array(u.end_seq, u.end_nonce) FROM relay.upload u
                       WHERE u.node = me AND u.last ORDER BY u.id DESC LIMIT 1));
 END $$;

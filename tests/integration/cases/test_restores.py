@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -11,7 +12,7 @@ from orchestrator.errors import PersonMustDecide
 from orchestrator.settings import TillSettings
 from orchestrator.till import machine
 from orchestrator.till.agent import TillAgent
-from tests.integration.cases.shop import Shop, Till
+from tests.integration.cases.shop import Died, Shop, Till, dying_at
 
 
 def copy_of(till: Till, to: Path) -> Path:
@@ -58,6 +59,44 @@ def test_b44_a_till_is_put_back_from_yesterdays_copy(shop: Shop, tmp_path: Path)
     assert one.sql("SELECT id FROM contact") == shop.sql("SELECT id FROM contact") == [("c1",)], (
         "no deleted row is back"
     )
+
+
+def test_what_a_till_had_begun_to_send_before_it_was_put_back_is_not_lost(shop: Shop, tmp_path: Path) -> None:
+    """Its line broke in the midst of an upload, then its disk: the relay has the first parts, and nobody else anything."""
+    one = shop.till("T1", "B1")
+    one.settings = one.settings.model_copy(update={"part_rows_max": 1})
+    order(one, 1)
+    shop.settle()
+    backup = copy_of(one, tmp_path / "yesterday.db")
+    one.sql("INSERT INTO closure VALUES (2, '2024-03-01', 100)")
+    one.sql("INSERT INTO contact VALUES ('c1', '1', 'Ann', NULL, NULL)")
+    one.restart(dying_at(shop.world, "push.part"))
+    with pytest.raises(Died):
+        one.sync()
+    put_back(one, backup)
+    shop.settle()
+    assert one.sql("SELECT number FROM closure ORDER BY 1") == [(1,), (2,)]
+    assert shop.sql("SELECT sum(total) FROM turnover") == [(200,)]
+    with closing(one.relay()) as relay:
+        assert relay.hello().begun == ()
+
+
+def test_a_beginning_that_brings_nothing_back_is_looked_at_once(shop: Shop, tmp_path: Path) -> None:
+    one = shop.till("T1", "B1")
+    one.settings = one.settings.model_copy(update={"part_rows_max": 1})
+    shop.settle()
+    backup = copy_of(one, tmp_path / "yesterday.db")
+    for number in (1, 2):
+        one.sql("INSERT INTO contact VALUES (?, ?, 'Ann', NULL, NULL)", f"c{number}", str(number))
+    one.restart(dying_at(shop.world, "push.part"))
+    with pytest.raises(Died):
+        one.sync()
+    put_back(one, backup)
+    shop.settle()
+    one.restart(dying_at(shop.world, "restored.fetched"))
+    one.sync()
+    with closing(one.relay()) as relay:
+        assert len(relay.hello().begun) == 1
 
 
 def test_b45_a_cloned_till_is_refused_until_it_is_one_of_its_own(shop: Shop, tmp_path: Path) -> None:
