@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import apsw
@@ -15,13 +15,44 @@ from orchestrator.errors import PersonMustDecide
 from orchestrator.relay.messages import Hello, UploadPart
 from orchestrator.till import changelog, known, state
 from orchestrator.till.changelog import settled
-from orchestrator.till.database import rows
+from orchestrator.till.database import rows, value
 from orchestrator.till.puts import put
 from orchestrator.till.relay import Relay
 from orchestrator.till.target import Target, fill, layout
 from orchestrator.till.targets import targets_of
 
 Keys = set[tuple[Any, ...]]
+
+
+class _Lost:
+    """What the relay has of tables that only go up and the file, which came back from a backup, has not.
+
+    since: the number of the newest position that is the file's own: it has all up to there, also what its changelog has
+    purged; but for uploads that end in `former`. fresh: keys that the application has written since; those stand.
+    """
+
+    def __init__(
+        self, db: apsw.Connection, since: int, former: Set[Position], fresh: Mapping[str, Keys], world: World
+    ) -> None:
+        self.db, self.targets = db, targets_of(db)
+        self._since, self._former, self._fresh, self._at = since, former, fresh, world.now().isoformat()
+
+    def put_back(self, parts: Iterable[UploadPart]) -> None:
+        """Writes the rows as these parts leave them."""
+        for part in parts:
+            upload = decode_upload(wire.unpack(part.frame))
+            for seq, nonce, number, _, old, new in upload.changes:
+                shape = upload.shapes[number]
+                target = self.targets.get(shape.table)
+                if target is None or target.channel.direction != "up":
+                    continue
+                if (seq <= self._since and part.end not in self._former) or changelog.has(
+                    self.db, Position(seq, nonce)
+                ):
+                    continue
+                keys = {tuple(image[p] for p in _key_places(shape)) for image in (old, new) if image is not None}
+                if not keys & self._fresh.get(shape.table, set()):
+                    _redo(self.db, target, shape, old, new, self._at)
 
 
 def take_back(db: apsw.Connection, relay: Relay, world: World, hello: Hello) -> None:
@@ -41,20 +72,19 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, hello: Hello) -> 
             return
     sent = list(relay.uploads())
     world.crash("restored.fetched")
-    complete = {p.uid for p in sent if p.last}
+    whole = [p for p in sent if p.uid in {p.uid for p in sent if p.last}]
     former = _former(db, sent)
-    _refuse_two_histories(db, [p for p in sent if p.uid in complete and p.end not in former])
+    _refuse_two_histories(db, [p for p in whole if p.end not in former])
     with settled(db):
         now = state.load(db)
-        fresh = changelog.pending_keys(db, now.pushed)
-        targets = targets_of(db)
+        ends = [p.end for p in whole if changelog.has(db, p.end)]
+        since = max(end.seq for end in [*ends, now.ack])
+        lost = _Lost(db, since, former, changelog.pending_keys(db, now.pushed), world)
         if not is_own:
-            _put_back_whole(db, [p for p in sent if p.uid in complete], targets, fresh, world)
-            ends = [p.end for p in sent if p.uid in complete and changelog.has(db, p.end)]
+            _put_back_whole(db, lost, whole)
             state.set_pushed(db, aligned(now.marks, top, is_own=False, ends=ends).pushed)
-        # What never left whole is captured anew, and sent.
-        _put_back(db, (p for p in sent if p.uid not in complete), targets, fresh, world)
-        _note_former(db, {p.end for p in sent if not changelog.has(db, p.end)})
+        lost.put_back(_begun(sent))  # it is captured anew, and sent
+        _note_former(db, {p.end for p in sent if p.end.seq > since and not changelog.has(db, p.end)})
         world.crash("restored.put")
 
 
@@ -64,30 +94,30 @@ def has_begun(db: apsw.Connection, hello: Hello) -> bool:
     return bool(strange) and _has_table(db) and not strange <= _former(db)
 
 
-def _put_back_whole(
-    db: apsw.Connection,
-    parts: Sequence[UploadPart],
-    targets: Mapping[str, Target],
-    fresh: Mapping[str, Keys],
-    world: World,
-) -> None:
+def _begun(sent: Sequence[UploadPart]) -> Sequence[UploadPart]:
+    """The parts of an upload that was never whole. Where a whole one follows, that has it all."""
+    return sent[max((i for i, part in enumerate(sent, 1) if part.last), default=0) :]
+
+
+def _put_back_whole(db: apsw.Connection, lost: _Lost, parts: Sequence[UploadPart]) -> None:
     """What the relay has whole. Capture rests: central gets it, or has it."""
     state.set_applying(db, True)
     known.follow(db)
-    _put_back(db, parts, targets, fresh, world)
+    lost.put_back(parts)
     for name, memory in known.memories(db).items():
-        if name in targets:
-            known.remember(db, targets[name], memory, None)
+        if name in lost.targets:
+            known.remember(db, lost.targets[name], memory, None)
     state.set_applying(db, False)
 
 
 def _former(db: apsw.Connection, sent: Sequence[UploadPart] = ()) -> set[Position]:
-    """Where uploads of former lives end, as far as this file knows; and those that led to them."""
+    """Where uploads of former lives end, as far as this file knows, and those that led to them since they parted."""
     if not _has_table(db):
         return set()
     found = {Position(seq, nonce) for seq, nonce in rows(db, "SELECT seq, nonce FROM tillsync_former")}
+    oldest = value(db, "SELECT coalesce(min(seq), 0) FROM tillsync_changelog")
     for part in reversed(sent):
-        if part.end in found:
+        if part.end in found and part.prev.seq >= oldest and not changelog.has(db, part.prev):
             found.add(part.prev)
     return found
 
@@ -114,26 +144,6 @@ def _refuse_two_histories(db: apsw.Connection, sent: Iterable[UploadPart]) -> No
                     f"another machine sends as {now.node}, with a copy of this till's file",
                     hint="stop it, and register it as itself with `tillsync branch add`; nothing that was sold is lost",
                 )
-
-
-def _put_back(
-    db: apsw.Connection,
-    parts: Iterable[UploadPart],
-    targets: Mapping[str, Target],
-    fresh: Mapping[str, Keys],
-    world: World,
-) -> None:
-    at = world.now().isoformat()
-    for part in parts:
-        upload = decode_upload(wire.unpack(part.frame))
-        for seq, nonce, number, _, old, new in upload.changes:
-            shape = upload.shapes[number]
-            target = targets.get(shape.table)
-            if target is None or target.channel.direction != "up" or changelog.has(db, Position(seq, nonce)):
-                continue
-            keys = {tuple(image[p] for p in _key_places(shape)) for image in (old, new) if image is not None}
-            if not keys & fresh.get(shape.table, set()):
-                _redo(db, target, shape, old, new, at)
 
 
 def _redo(db: apsw.Connection, target: Target, shape: Shape, old: Any, new: Any, at: str) -> None:

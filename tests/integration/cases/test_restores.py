@@ -61,6 +61,22 @@ def test_b44_a_till_is_put_back_from_yesterdays_copy(shop: Shop, tmp_path: Path)
     )
 
 
+def test_what_the_changelog_has_forgotten_is_not_put_back_over_what_came_after(shop: Shop, tmp_path: Path) -> None:
+    """The relay keeps uploads for weeks; a busy till's changelog does not."""
+    one = shop.till("T1", "B1")
+    one.sql("INSERT INTO closure VALUES (1, '2024-03-01', 100)")
+    shop.settle()
+    one.sql("UPDATE closure SET total = 150")
+    shop.settle()
+    one.sql("DELETE FROM tillsync_changelog WHERE seq = 1")  # as a purge does
+    backup = copy_of(one, tmp_path / "yesterday.db")
+    one.sql("INSERT INTO closure VALUES (2, '2024-03-02', 10)")
+    shop.settle()
+    put_back(one, backup)
+    shop.settle()
+    assert one.sql("SELECT number, total FROM closure ORDER BY 1") == [(1, 150), (2, 10)]
+
+
 def test_what_a_till_had_begun_to_send_before_it_was_put_back_is_not_lost(shop: Shop, tmp_path: Path) -> None:
     """Its line broke in the midst of an upload, then its disk: the relay has the first parts, and nobody else anything."""
     one = shop.till("T1", "B1")
