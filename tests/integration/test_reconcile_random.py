@@ -22,7 +22,10 @@ from orchestrator.postgres import connect
 from tests.integration.cases.shop import Shop, Till
 from tests.integration.test_value_round_trips import KINDS, NAMES, SETTINGS, TYPES, text
 
-EXAMPLES = int(os.environ.get("TILLSYNC_RECONCILE_EXAMPLES", "10"))
+EXAMPLES = int(os.environ.get("TILLSYNC_RECONCILE_EXAMPLES", "100"))
+SEEDS = 5
+"""So many shops, with EXAMPLES each."""
+
 TILLS, ROWS, WRITTEN = 5, 60, 4
 SOME = ["big", "price", "exact", "x", "f", "yes", "words", "at", "instant", "u", "photo"]
 """The columns of tables that go up: merging many columns costs the tests more than it tells of comparing."""
@@ -255,10 +258,11 @@ def told(branch: BranchComparison) -> set[tuple[str, ...]]:
 
 
 @pytest.mark.timeout(300 + 12 * EXAMPLES)
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_every_difference_is_found_and_repaired_and_nothing_else_is_reported(
-    shop: Shop, own: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, own: psycopg.Connection, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    wrong = Wrong(shop, seed=EXAMPLES)
+    wrong = Wrong(shop, seed=EXAMPLES + seed)
     wrong.fill()
     assert all(b.equal for b in compared(shop, own, lambda: None).values())
     for _ in range(0, EXAMPLES, TILLS):
