@@ -325,8 +325,7 @@ def test_an_old_till_reads_a_newer_plan_and_takes_all_of_it_after_its_upgrade(sh
     shop.sql("INSERT INTO contact VALUES ('c1', '1', 'a', 'b', 'c')")
     till.sync()
     assert till.sql("SELECT plan_version FROM tillsync_state") == [(2,)]
-    shop.agent.round()
-    till.sync()
+    shop.settle()
     assert till.sql("SELECT id FROM contact") == [("c1",)]
     till.sql("UPDATE tillsync_watch SET software = '0.0.9'")  # as an older version left it
     till.sql("UPDATE tillsync_plan SET body = replace(body, 'column_merge', 'central_wins')")
