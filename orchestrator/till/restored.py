@@ -44,11 +44,10 @@ class _Lost:
             for seq, nonce, number, _, old, new in upload.changes:
                 shape = upload.shapes[number]
                 target = self.targets.get(shape.table)
-                if target is None or target.channel.direction != "up":
+                is_known = seq <= self._since and part.end not in self._former
+                if target is None or target.channel.direction != "up" or is_known:
                     continue
-                if (seq <= self._since and part.end not in self._former) or changelog.has(
-                    self.db, Position(seq, nonce)
-                ):
+                if changelog.has(self.db, Position(seq, nonce)):
                     continue
                 keys = {tuple(image[p] for p in _key_places(shape)) for image in (old, new) if image is not None}
                 if not keys & self._fresh.get(shape.table, set()):
@@ -72,7 +71,8 @@ def take_back(db: apsw.Connection, relay: Relay, world: World, hello: Hello) -> 
             return
     sent = list(relay.uploads())
     world.crash("restored.fetched")
-    whole = [p for p in sent if p.uid in {p.uid for p in sent if p.last}]
+    complete = {p.uid for p in sent if p.last}
+    whole = [p for p in sent if p.uid in complete]
     former = _former(db, sent)
     _refuse_two_histories(db, [p for p in whole if p.end not in former])
     with settled(db):
