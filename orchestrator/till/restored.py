@@ -18,6 +18,7 @@ from orchestrator.till.changelog import settled
 from orchestrator.till.database import rows, value
 from orchestrator.till.puts import put
 from orchestrator.till.relay import Relay
+from orchestrator.till.state import State
 from orchestrator.till.target import Target, fill, layout
 from orchestrator.till.targets import targets_of
 
@@ -134,16 +135,22 @@ def _has_table(db: apsw.Connection) -> bool:
 
 def _refuse_two_histories(db: apsw.Connection, sent: Iterable[UploadPart]) -> None:
     """A restored file lacks what came after its backup. Where the relay has another change in a place that this file
-    has sent, somebody else goes on from the same past. Raises PersonMustDecide TS-526."""
-    now = state.load(db)
-    for part in sent:
-        for seq, nonce, *_ in decode_upload(wire.unpack(part.frame)).changes if not changelog.has(db, part.end) else ():
-            if seq <= now.pushed.seq and changelog.has_seq(db, seq) and not changelog.has(db, Position(seq, nonce)):
-                raise PersonMustDecide(
-                    "TS-526",
-                    f"another machine sends as {now.node}, with a copy of this till's file",
-                    hint="stop it, and register it as itself with `tillsync branch add`; nothing that was sold is lost",
-                )
+    has sent, or a former life goes on, somebody else lives from the same past. Raises PersonMustDecide TS-526."""
+    now, over = state.load(db), _former(db)
+    for part in (p for p in sent if not changelog.has(db, p.end)):
+        changes = decode_upload(wire.unpack(part.frame)).changes
+        if part.prev in over or any(_is_taken(db, now, Position(seq, nonce)) for seq, nonce, *_ in changes):
+            raise PersonMustDecide(
+                "TS-526",
+                f"another machine sends as {now.node}, with a copy of this till's file",
+                hint="stop it, and register it as itself with `tillsync branch add`; nothing that was sold is lost",
+            )
+
+
+def _is_taken(db: apsw.Connection, now: State, position: Position) -> bool:
+    """Whether this file has sent another change in that place."""
+    seq = position.seq
+    return seq <= now.pushed.seq and changelog.has_seq(db, seq) and not changelog.has(db, position)
 
 
 def _redo(db: apsw.Connection, target: Target, shape: Shape, old: Any, new: Any, at: str) -> None:

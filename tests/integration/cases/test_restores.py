@@ -177,6 +177,37 @@ def test_b45_a_clone_that_nothing_tells_from_the_first_is_found_when_both_have_s
         one.agent.close()
 
 
+def test_b45_a_clone_that_is_always_ahead_is_found_as_well(shop: Shop, tmp_path: Path) -> None:
+    """What it sends first might be what the till's own former life sent; that goes on no more."""
+    one = shop.till("T1", "B1")
+    same = one.settings.model_copy(update={"till": one.settings.till.model_copy(update={"machine": "image"})})
+    one.agent.close()
+    one.agent = TillAgent(same, shop.world)
+    order(one, 1)
+    shop.settle()
+    (tmp_path / "T9").mkdir()
+    file = copy_of(one, tmp_path / "T9" / "T1.db")
+    app = apsw.Connection(str(file))
+    settings = TillSettings(node="T1", relay={"dsn": one.dsn}, till={"database": file, "machine": "image"})
+    agent = TillAgent(settings, shop.world)
+    try:
+        for number in (7, 8):
+            app.execute("INSERT INTO closure VALUES (?, '2024-03-01', 100)", (number,))
+        agent.round()
+        shop.agent.round()
+        one.sync()
+        order(one, 2)
+        for number in (9, 10, 11):
+            app.execute("INSERT INTO closure VALUES (?, '2024-03-01', 100)", (number,))
+        agent.round()
+        with pytest.raises(PersonMustDecide, match="TS-526"):
+            one.sync()
+    finally:
+        agent.close()
+        app.close()
+        one.agent.close()
+
+
 def test_a_file_that_moves_to_another_machine_goes_on_after_a_word_from_head_office(shop: Shop, tmp_path: Path) -> None:
     one = shop.till("T1", "B1")
     shop.settle()
