@@ -103,7 +103,7 @@ class Collector:
     def _round(self, only: Set[tuple[str, int]] | None = None) -> Collected:
         done, locked = Collected(), dict[str, TillsyncError]()
         for (node, uid), parts in groupby(self._relay.fetch_uploads(), key=lambda f: (f.node, f.part.uid)):
-            if node in done.refused or node in locked or not (only is None or (node, uid) in only):
+            if node in done.refused or node in locked or (only is not None and (node, uid) not in only):
                 continue
             try:
                 with bound(branch=node, upload=uid):

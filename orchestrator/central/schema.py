@@ -135,8 +135,7 @@ def script(prepared: Prepared, *, plan: Plan | None = None, only: Collection[str
         parts.append(sql.SQL("-- {}").format(sql.SQL(captured.tab)))
         parts.append(capture.script(captured, source, is_stamped=captured.tab in stamped))
         parts.append(_save_captured(captured))
-    save_plan = sql.SQL(assets.template("sql/central/save_plan.sql"))
-    parts.append(save_plan.format(version=stored.version, body=plans.encode(stored).decode()))
+    parts.append(_save_plan(stored))
     watched = sorted({table.name for _, table in stored.tables()} | {c.tab for c in prepared.captured})
     parts.append(sql.SQL(assets.template("sql/central/save_seen.sql")).format(tables=watched))
     return sql.SQL("\n").join(parts)
@@ -157,9 +156,7 @@ def outnumber(conn: psycopg.Connection, version: int) -> None:
     """Gives the plan a number above `version`: tills know another plan under that, which head office has lost."""
     plan = newest_plan(conn)
     assert plan is not None, "central is installed"
-    stored = msgspec.structs.replace(plan, version=max(version, plan.version) + 1)
-    save_plan = sql.SQL(assets.template("sql/central/save_plan.sql"))
-    conn.execute(save_plan.format(version=stored.version, body=plans.encode(stored).decode()))
+    conn.execute(_save_plan(msgspec.structs.replace(plan, version=max(version, plan.version) + 1)))
 
 
 def uninstall(conn: psycopg.Connection) -> None:
@@ -176,6 +173,11 @@ def _drop_triggers(conn: psycopg.Connection, keep: Iterable[str]) -> None:
     for row in found:
         if row["trigger"] not in kept:
             conn.execute(capture.removal(row["tab"], row["trigger"]))
+
+
+def _save_plan(plan: Plan) -> sql.Composed:
+    save = sql.SQL(assets.template("sql/central/save_plan.sql"))
+    return save.format(version=plan.version, body=plans.encode(plan).decode())
 
 
 def _save_captured(captured: capture.Captured) -> sql.Composed:

@@ -15,8 +15,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from psycopg.conninfo import conninfo_to_dict
-
 from orchestrator.central import branches
 from orchestrator.central.purge import Purger
 from orchestrator.core import wire
@@ -25,9 +23,9 @@ from orchestrator.core.world import World
 from orchestrator.demo.databases import Server
 from orchestrator.postgres import connect
 from orchestrator.settings import RetentionSettings
-from tests.integration.cases.shop import Died, Shop, Till, open_app
-from tests.integration.cases.test_restored_together import copied
-from tests.integration.cases.test_restores import copy_of
+from tests.integration.cases.shop import Died, Shop, Till, dying_at
+from tests.integration.cases.test_restored_together import Machine
+from tests.integration.cases.test_restores import copy_of, put_back
 from tests.model import papers
 from tests.model.chain import COLUMNS, STATES, TABLES, Row
 
@@ -128,12 +126,7 @@ class RealChain:
         both = "".join(map(_CENTRAL.format, BOTH)) + _SALES + papers.CENTRAL
         tables = "".join(map(_TILL.format, TABLES)) + papers.TILL
         self.shop = Shop(database, world, directory, central=both, till=tables, channels=_CHANNELS)
-        self.server, self.world, self.directory = server, world, directory
-        self._dsn = f"{self.shop.conn.info.dsn} password={self.shop.conn.info.password}"
-        self._names = {
-            "office": self.shop.conn.info.dbname,
-            "relay": str(conninfo_to_dict(self.shop.relay_dsn)["dbname"]),
-        }
+        self.world, self.directory, self._machine = world, directory, Machine(self.shop, server)
         for node, store in STORES.items():
             self.shop.till(node, store)
         self.shop.settle()
@@ -149,7 +142,7 @@ class RealChain:
             till.settings = till.settings.model_copy(update=cut)
         self.put_back("office", "relay", suffix="new")
         for node, file in self._new.items():
-            self.put_back_till(node, file)
+            put_back(self.shop.tills[node], file)
         self.central = RealCentral(self.shop)
         self.tills = {node: RealTill(node, self.shop.tills[node], self.shop) for node in STORES}
         self.images: dict[Position, Edit] = {}
@@ -202,7 +195,7 @@ class RealChain:
     def _round(self, side: Shop | Till, rng: Random, points: tuple[str, ...]) -> None:
         dies = rng.random() < 0.4
         if dies:
-            side.restart(_dying(self.world, rng.choice(points)))
+            side.restart(dying_at(self.world, rng.choice(points)))
         try:
             side.agent.round()
         except Died:
@@ -223,34 +216,12 @@ class RealChain:
     # The faults ------------------------------------------------------------------------------------------------------
 
     def back_up(self, *which: str, suffix: str = "backup") -> None:
-        self._quiet({self._names[one]: f"{self._names[one]}_{suffix}" for one in which})
+        names = [self._machine.named[one] for one in which]
+        self._machine.copy({name: f"{name}_{suffix}" for name in names})
 
     def put_back(self, *which: str, suffix: str = "backup") -> None:
-        self._quiet({f"{self._names[one]}_{suffix}": self._names[one] for one in which})
-
-    def _quiet(self, copies: dict[str, str]) -> None:
-        """Copies databases while nobody is connected."""
-        shop = self.shop
-        for till in shop.tills.values():
-            till.agent.close()
-        shop.agent.close()
-        shop.relay.close()
-        shop.conn.close()
-        for name, to in copies.items():
-            copied(self.server, name, to)
-        shop.conn = connect(self._dsn, "head office")
-        shop.restart()
-        for till in shop.tills.values():
-            till.restart()
-
-    def put_back_till(self, node: str, file: Path) -> None:
-        till = self.shop.tills[node]
-        till.close()
-        for suffix in ("-wal", "-shm"):
-            Path(f"{till.file}{suffix}").unlink(missing_ok=True)
-        till.file.write_bytes(file.read_bytes())
-        till.app = open_app(till.file)
-        till.restart()
+        names = [self._machine.named[one] for one in which]
+        self._machine.copy({f"{name}_{suffix}": name for name in names})
 
     def forget(self) -> None:
         """All that has been delivered goes, at the end of a round of head office's, as if it were older than is kept.
@@ -311,11 +282,3 @@ def _written(sql: Callable[..., Any], mark: str, pk: str, old: Row | None, new: 
 
 def _typed(row: Row) -> tuple[str, str, int, str]:
     return (row[0], row[1], int(row[2]), row[3])
-
-
-def _dying(world: World, point: str) -> World:
-    def crash(at: str) -> None:
-        if at == point:
-            raise Died(point)
-
-    return World(world.now, world.monotonic, world.random63, world.sleep, crash)

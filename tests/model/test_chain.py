@@ -56,7 +56,7 @@ def come_back_together(world: Watched) -> None:
 
 
 def test_what_a_till_sent_in_a_former_life_goes_in_though_nothing_leads_to_it() -> None:
-    """What came before it is lost with head office's newest and the till's own: one of 10 000 schedules comes to this."""
+    """What came before it is lost with head office's newest and the till's own: it took thousands of schedules to meet."""
     former_life(Watched())
 
 

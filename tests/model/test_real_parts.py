@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator.core.world import real_world
 from orchestrator.demo.databases import Server
-from tests.integration.cases.test_restores import copy_of
+from tests.integration.cases.test_restores import copy_of, put_back
 from tests.model import real_oracle
 from tests.model.machine import Machine
 from tests.model.real import Edit, RealChain
@@ -51,7 +51,7 @@ class RealMachine(Machine):
         rng, drawn = self._later(seed)
         till = self.world.tills[drawn.node]
         if till.node in self.files and rng.random() < 0.6:
-            self.world.put_back_till(till.node, self.files[till.node])
+            put_back(till.real, self.files[till.node])
             self._lost()
         else:
             self.files[till.node] = copy_of(till.real, self.world.directory / f"{till.node}.backup")

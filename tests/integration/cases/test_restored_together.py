@@ -33,25 +33,26 @@ class Machine:
     def __init__(self, shop: Shop, server: Server, *which: str) -> None:
         self.shop, self.server = shop, server
         self.central_dsn = shop.conn.info.dsn + f" password={shop.conn.info.password}"
-        names = {"office": shop.conn.info.dbname, "relay": str(conninfo_to_dict(shop.relay_dsn)["dbname"])}
-        self.names = [names[one] for one in which or names]
+        self.named = {"office": shop.conn.info.dbname, "relay": str(conninfo_to_dict(shop.relay_dsn)["dbname"])}
+        self.names = [self.named[one] for one in which or self.named]
 
     def back_up(self) -> None:
-        self._quiet([(name, f"{name}_backup") for name in self.names])
+        self.copy({name: f"{name}_backup" for name in self.names})
 
     def restore(self) -> None:
-        self._quiet([(f"{name}_backup", name) for name in self.names])
+        self.copy({f"{name}_backup": name for name in self.names})
         for name in self.names:
             with closing(psycopg.connect(self.server.dsn(), autocommit=True)) as admin:
                 admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(f"{name}_backup")))
 
-    def _quiet(self, copies: list[tuple[str, str]]) -> None:
+    def copy(self, copies: dict[str, str]) -> None:
+        """Databases by the names of what they are copied to."""
         for till in self.shop.tills.values():
             till.agent.close()
         self.shop.agent.close()
         self.shop.relay.close()
         self.shop.conn.close()
-        for name, to in copies:
+        for name, to in copies.items():
             copied(self.server, name, to)
         self.shop.conn = connect(self.central_dsn, "head office")
         self.shop.restart()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
-import apsw
 import pytest
 
 from orchestrator.errors import PersonMustDecide
-from orchestrator.settings import TillSettings
 from orchestrator.till import machine
 from orchestrator.till.agent import TillAgent
 from tests.integration.cases.shop import Died, Shop, Till, dying_at
@@ -146,66 +145,61 @@ def test_b45_a_cloned_till_is_refused_until_it_is_one_of_its_own(shop: Shop, tmp
         one.agent.close()
 
 
-def test_b45_a_clone_that_nothing_tells_from_the_first_is_found_when_both_have_sent(shop: Shop, tmp_path: Path) -> None:
-    """Disk images: the same machine number, card and place."""
+@contextmanager
+def twins(shop: Shop, directory: Path) -> Iterator[tuple[Till, Till]]:
+    """A till that has sent an order, and a copy that nothing tells from it, as of disk images: the same machine number,
+    card and place."""
     one = shop.till("T1", "B1")
-    same = one.settings.model_copy(update={"till": one.settings.till.model_copy(update={"machine": "image"})})
-    one.agent.close()
-    shop.relay.release("T1")
-    one.agent = TillAgent(same, shop.world)
+    on_an_image(one)
     order(one, 1)
     shop.settle()
-    (tmp_path / "T9").mkdir()
-    file = copy_of(one, tmp_path / "T9" / "T1.db")
-    app = apsw.Connection(str(file))
-    settings = TillSettings(node="T1", relay={"dsn": one.dsn}, till={"database": file, "machine": "image"})
-    agent = TillAgent(settings, shop.world)
+    (directory / "T9").mkdir()
+    clone = Till.of_file("T1", one.dsn, copy_of(one, directory / "T9" / "T1.db"), shop.world)
+    on_an_image(clone)
     try:
+        yield one, clone
+    finally:
+        clone.close()
+        one.agent.close()
+
+
+def on_an_image(till: Till) -> None:
+    on_image = till.settings.till.model_copy(update={"machine": "image"})
+    till.settings = till.settings.model_copy(update={"till": on_image})
+    till.restart()
+
+
+def sell(till: Till, *numbers: int) -> None:
+    for number in numbers:
+        till.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
+
+
+def test_b45_a_clone_that_nothing_tells_from_the_first_is_found_when_both_have_sent(shop: Shop, tmp_path: Path) -> None:
+    with twins(shop, tmp_path) as (one, clone):
         order(one, 2)
         shop.settle()
-        app.execute("INSERT INTO closure VALUES (7, '2024-03-01', 100)")
-        agent.round()
-        agent.round()
+        sell(clone, 7)
+        clone.sync()
+        clone.sync()
         shop.agent.round()
         with pytest.raises(PersonMustDecide, match="TS-526"):
             one.sync()
         shop.agent.round()
         assert shop.sql("SELECT sum(total) FROM turnover") == [(300,)], "no sale of either is lost, and none is twice"
-    finally:
-        agent.close()
-        app.close()
-        one.agent.close()
 
 
 def test_b45_a_clone_that_is_always_ahead_is_found_as_well(shop: Shop, tmp_path: Path) -> None:
     """What it sends first might be what the till's own former life sent; that goes on no more."""
-    one = shop.till("T1", "B1")
-    same = one.settings.model_copy(update={"till": one.settings.till.model_copy(update={"machine": "image"})})
-    one.agent.close()
-    one.agent = TillAgent(same, shop.world)
-    order(one, 1)
-    shop.settle()
-    (tmp_path / "T9").mkdir()
-    file = copy_of(one, tmp_path / "T9" / "T1.db")
-    app = apsw.Connection(str(file))
-    settings = TillSettings(node="T1", relay={"dsn": one.dsn}, till={"database": file, "machine": "image"})
-    agent = TillAgent(settings, shop.world)
-    try:
-        for number in (7, 8):
-            app.execute("INSERT INTO closure VALUES (?, '2024-03-01', 100)", (number,))
-        agent.round()
+    with twins(shop, tmp_path) as (one, clone):
+        sell(clone, 7, 8)
+        clone.sync()
         shop.agent.round()
         one.sync()
         order(one, 2)
-        for number in (9, 10, 11):
-            app.execute("INSERT INTO closure VALUES (?, '2024-03-01', 100)", (number,))
-        agent.round()
+        sell(clone, 9, 10, 11)
+        clone.sync()
         with pytest.raises(PersonMustDecide, match="TS-526"):
             one.sync()
-    finally:
-        agent.close()
-        app.close()
-        one.agent.close()
 
 
 def test_a_file_that_moves_to_another_machine_goes_on_after_a_word_from_head_office(shop: Shop, tmp_path: Path) -> None:
