@@ -87,6 +87,8 @@ def test_a_till_that_first_sent_after_head_offices_backup_sends_it_all_again(sho
         one.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
         shop.settle()
     shop.relay.purge(0, shop.world.now(), shop.world.now(), 100)
+    with closing(psycopg.connect(shop.relay_dsn, autocommit=True)) as relay:
+        relay.execute("UPDATE relay.upload SET taken_at = taken_at - interval '1 hour'")
     machine.restore()
     shop.agent.round()  # a tick of another epoch, in which nothing is said of the till
     one.sql("INSERT INTO closure VALUES (3, '2024-03-01', 100)")
