@@ -162,9 +162,9 @@ class Publisher:
         for lane in () if base.whole else lanes.going:
             self._maker.deltas(tick, lane.span, lane.changed, again, lane.channels)
         self._maker.snapshots(tick, {s: c for s, c in live.items() if s in wanted})
-        for lane in lanes.going:
-            self._maker.echoes(tick, lane.span, lane.changed, lane.channels)
         self._move(tick, base, live, lanes.going, again)
+        for lane in lanes.going:  # after the moves: a branch hears what the streams hold that it goes to
+            self._maker.echoes(tick, lane.span, lane.changed, lane.channels)
         for node, of_node in groupby(self._parked_news(base, sorted(wanted)), key=lambda r: str(r["node"])):
             tick.spool.add((node, "echo"), _parked_part(list(of_node)))
         for row in self._rows(assets.query("central.lost_news"), {"since": base.since}):

@@ -120,6 +120,25 @@ def test_several_moves_before_the_next_tick_are_one(stocked: Shop) -> None:
     assert holds(stocked, stocked.tills["T1"], "B3")
 
 
+@pytest.mark.parametrize("to", ["B2", "B4"])
+def test_what_a_till_made_before_it_moved_stays_behind(stocked: Shop, to: str) -> None:
+    """Head office merges it, and dies before a tick tells of it; no branch was at B4 so far."""
+    one = stocked.tills["T1"]
+    one.sql("INSERT INTO sales_order (id, branch_id, no, total) VALUES ('1', 'B1', 'n1', 5)")
+    one.sync()
+    stocked.restart(dying_at(stocked.world, POINTS[0]))
+    with pytest.raises(Died):
+        stocked.agent.round()
+    stocked.restart()
+    move(stocked, "T1", to)
+    stocked.settle()
+    assert stocked.sql("SELECT id, branch_id FROM sales_order") == [("1", "B1")]
+    assert one.sql("SELECT id FROM sales_order") == []
+    five = stocked.till("T5", "B1")
+    stocked.settle()
+    assert five.sql("SELECT id FROM sales_order") == [("1",)]
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_a_move_whose_tick_did_not_happen_is_made_again(stocked: Shop, point: str) -> None:
     move(stocked, "T1", "B2")
