@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(120)
     [
         (("down", "--rows", "500", "--rounds", "1"), {"ratio", "rows_per_second", "capture_ratio"}),
         (("up", "--rows", "500", "--rounds", "1"), {"ratio", "rows_per_second"}),
-        (("capture", "--rows", "500", "--rounds", "1"), {"ratio", "with_by_without"}),
+        (("capture", "--rows", "500", "--rounds", "1"), {"ratio", "with_by_without", "till_commit_us"}),
         (("latency", "--updates", "3"), {"ratio", "p50_ms", "max_ms"}),
         (("memory", "--rows", "500"), {"ratio", "peak_mb"}),
         (("locks", "--rows", "2000", "--rounds", "1"), {"ratio", "longest_ms", "refused"}),
