@@ -49,17 +49,18 @@ def answered(now: Marks, epoch: int, ack: Position, *, is_own: bool, gap: bool, 
     """The marks after a tick that says `ack`. is_own: whether that is a position of this file's own history. is_anew:
     the till's last tick is none of the relay's any more, and this is the first that it takes instead."""
     is_new_epoch = epoch != now.epoch
+    # What was answered in a tick that nobody has any more was not answered: head office alone came back from a backup,
+    # or with the relay from those of one moment.
+    is_lost = is_new_epoch or is_anew
     mine, pushed, resend = now.ack, now.pushed, now.resend
     if is_own:
-        # What was answered in a tick that nobody has any more was not answered: head office and the relay may both have
-        # come back from backups of the same moment.
-        if ack.seq > mine.seq or is_new_epoch or is_anew:
+        if ack.seq > mine.seq or is_lost:
             mine = ack
         if is_new_epoch and mine.seq < pushed.seq:
             resend = resend or mine  # head office lost what came after; the relay may have purged it since
     else:
         resend = resend or mine  # it speaks of a history that this file does not have: it was restored from a backup
-        if is_new_epoch:
+        if is_lost:
             mine = pushed = resend = ORIGIN
     if gap:
         resend = resend or mine

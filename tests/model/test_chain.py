@@ -55,6 +55,32 @@ def come_back_together(world: Watched) -> None:
     world.check()
 
 
+def test_a_till_of_another_life_than_both_remember_sends_all_that_it_has() -> None:
+    """One of a thousand schedules on real parts met it: what the till was answered after their backups was lost."""
+    another_life(Watched())
+
+
+def another_life(world: Watched) -> None:
+    life = world.tills["T1"].copy()
+
+    def sell(pk: str) -> None:
+        world.sales[pk] = {("A", "0", "1", "draft")}
+        world.till_write(world.tills["T1"], pk, ("A", "0", "1", "draft"))
+        world.drain()
+
+    sell("s1")
+    world.relay.uploads.clear()
+    world.relay.wants.add("A")  # whoever starts anew starts after s1
+    world.tick()
+    office, relay = world.central.copy(), world.relay.copy()
+    world.tills["T1"], world.calm = life, False
+    sell("s2")
+    world.central, world.relay = office, relay
+    sell("s3")
+    world.check()
+    assert set(world.central.rows) == {"s1", "s2", "s3"}
+
+
 def test_what_a_till_sent_in_a_former_life_goes_in_though_nothing_leads_to_it() -> None:
     """What came before it is lost with head office's newest and the till's own: it took thousands of schedules to meet."""
     former_life(Watched())

@@ -18,7 +18,7 @@ from orchestrator.policies.contest import Cell, Choice, Policy, Rules, Winner
 from tests.model.chain import Change, Stamp, Till, Upload, collapsed
 from tests.model.machine import CalmMachine, Machine
 from tests.model.oracle import Watched
-from tests.model.test_chain import between_two_changes, come_back_together, former_life
+from tests.model.test_chain import another_life, between_two_changes, come_back_together, former_life
 
 SCHEDULES_MAX = int(os.environ.get("TILLSYNC_PLANTED_SCHEDULES", "3000"))
 STEPS = 50
@@ -78,6 +78,14 @@ class AnsweredInALostTick(Watched):
     @staticmethod
     def answered(now: Marks, epoch: int, ack: Position, *, is_own: bool, gap: bool, is_anew: bool = False) -> Marks:
         return protocol.answered(now, epoch, ack, is_own=is_own, gap=gap)
+
+
+class AnsweredToAnotherLife(Watched):
+    """The same, where what they remember of the till is none of its own history."""
+
+    @staticmethod
+    def answered(now: Marks, epoch: int, ack: Position, *, is_own: bool, gap: bool, is_anew: bool = False) -> Marks:
+        return protocol.answered(now, epoch, ack, is_own=is_own, gap=gap, is_anew=is_anew and is_own)
 
 
 class FormerLifeWaits(Watched):
@@ -238,6 +246,11 @@ RULES = sorted(name for name, rule in vars(Machine).items() if hasattr(rule, "hy
 def test_an_answer_in_a_tick_that_was_lost_does_not_count() -> None:
     with pytest.raises(AssertionError):
         come_back_together(AnsweredInALostTick())
+
+
+def test_an_answer_to_another_life_does_not_count() -> None:
+    with pytest.raises(AssertionError):
+        another_life(AnsweredToAnotherLife())
 
 
 def test_an_upload_of_a_former_life_does_not_wait_for_ever() -> None:

@@ -98,6 +98,30 @@ def test_a_till_that_first_sent_after_head_offices_backup_sends_it_all_again(sho
     assert one.sql("SELECT ack_seq FROM tillsync_state") == [(3,)]
 
 
+def test_a_till_of_another_life_than_both_remember_sends_all_that_it_has(
+    shop: Shop, pg: Server, tmp_path: Path
+) -> None:
+    """The till came back from a backup after theirs was made, and was answered for what they then lost."""
+    one = shop.till("T1", "B1")
+    shop.settle()
+    backup = copy_of(one, tmp_path / "yesterday.db")
+    one.sql("INSERT INTO closure VALUES (1, '2024-03-01', 100)")
+    shop.settle()
+    machine = Machine(shop, pg)
+    shop.relay.purge(shop.relay.head().n, shop.world.now(), shop.world.now(), 100)
+    machine.back_up()
+    put_back(one, backup)
+    for number in (2, 3):
+        one.sql("INSERT INTO contact VALUES (?, ?, 'Ann', NULL, NULL)", f"c{number}", str(number))
+        shop.settle()
+    machine.restore()
+    one.sql("INSERT INTO contact VALUES ('c4', '4', 'Ann', NULL, NULL)")
+    shop.settle()
+    assert [c for (c,) in shop.sql("SELECT id FROM contact ORDER BY 1")] == ["c2", "c3", "c4"]
+    assert [c for (c,) in one.sql("SELECT id FROM contact ORDER BY 1")] == ["c2", "c3", "c4"]
+    assert shop.sql("SELECT sum(total) FROM turnover") == [(100,)]
+
+
 def test_merges_of_after_the_newest_tick_that_a_standby_lacks_are_made_again(shop: Shop, pg: Server) -> None:
     """The ticks agree, so there is no new epoch; the relay knows the uploads as merged."""
     one = shop.till("T1", "B1")
