@@ -173,11 +173,7 @@ class Collector:
         if place is Place.TAKEN:
             return Collected(moved=1)
         if place is Place.FORGOTTEN:
-            raise TillsyncError(
-                "TS-316",
-                f"{group.node} sends changes from before what head office remembers of it",
-                hint="its file is an old backup: take the newest one, or register the till anew",
-            )
+            raise _forgotten(group)
         if is_stray:
             _log.warning("an upload goes in that nothing leads to: its till has another history now", end=group.end.seq)
         elif place is Place.GAP:
@@ -185,6 +181,8 @@ class Collector:
             return Collected(gaps=(group.node,))
         self._conn.execute(assets.query("central/merge.take"), {"node": group.node, "uid": group.uid})
         positions, done = self._merged(group, standing.follows)
+        if not standing.remembers(positions.range[0]):
+            raise _forgotten(group)
         end, straight = (standing.applied, False) if is_stray else (group.end, standing.stays_straight)
         self._conn.execute(
             assets.query("central/merge.note_applied"),
@@ -267,6 +265,14 @@ def collect(
     with translated(place_of(conn.info.dsn)):
         released = parked.retry(conn, plan, force=retry_all, scopes=scopes)
     return replace(done, moved=done.moved + released, merged=done.merged + released)
+
+
+def _forgotten(group: Group) -> TillsyncError:
+    return TillsyncError(
+        "TS-316",
+        f"{group.node} sends changes from before what head office remembers of it",
+        hint="its file is an old backup: take the newest one, or register the till anew",
+    )
 
 
 def added(one: Collected, other: Collected | Settled) -> Collected:

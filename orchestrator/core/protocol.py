@@ -95,9 +95,16 @@ class Standing:
     def place(self) -> Place:
         if self.taken:
             return Place.TAKEN
-        if self.prev.seq < self.floor:
+        if ORIGIN.seq < self.prev.seq < self.floor:
             return Place.FORGOTTEN
         return Place.NEXT if self.prev_known else Place.GAP
+
+    def remembers(self, first: int) -> bool:
+        """Whether of an upload whose first change is number `first` everything that was merged before can be told.
+
+        A till that goes back to the origin sends what it still has, and that begins where it was purged last.
+        """
+        return first > self.floor or self.prev.seq >= self.floor
 
     @property
     def follows(self) -> bool:

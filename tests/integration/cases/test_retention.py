@@ -16,6 +16,7 @@ from orchestrator.central import branches, purge, span
 from orchestrator.central import schema as central_schema
 from orchestrator.central.purge import Purger
 from orchestrator.core.world import World
+from orchestrator.demo.databases import Server
 from orchestrator.relay.client import BranchRelay, connect_branch
 from orchestrator.relay.messages import Part, TickHead
 from orchestrator.service import standing
@@ -24,6 +25,7 @@ from orchestrator.till import pull
 from orchestrator.till.database import connect as open_till
 from orchestrator.till.schema import uninstall
 from tests.integration.cases.shop import Died, Shop, Till, dying_at
+from tests.integration.cases.test_restored_together import Machine
 
 ITEMS = "SELECT id, price FROM item ORDER BY id"
 LOGS = "SELECT count(*) FROM tillsync.log_item"
@@ -312,6 +314,37 @@ def test_an_old_backup_of_a_till_is_refused_rather_than_taken_twice(shop: Shop, 
         report = shop.agent.round()
     assert "TS-316" in report.refused.get("T1", "")
     assert shop.sql("SELECT sum(total) FROM turnover") == [(400,)]
+
+
+@pytest.mark.parametrize(("gone", "is_taken"), [("seq < 4", True), ("seq = 3", False)])
+def test_a_till_may_send_all_that_it_has_where_head_office_remembers_all_of_that(
+    shop: Shop, pg: Server, gone: str, is_taken: bool
+) -> None:
+    """Head office comes back from a backup, and what it had last merged then is gone from the till's changelog."""
+    one = shop.till("T1", "B1")
+    for number in (1, 2):
+        one.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
+        shop.settle()
+    ages(shop, 500)
+    one.sql("INSERT INTO closure VALUES (3, '2025-07-01', 100)")
+    shop.settle()
+    assert purged(shop)["inbound"] > 0
+    machine = Machine(shop, pg, "office")
+    machine.back_up()
+    for number in (4, 5):
+        one.sql("INSERT INTO closure VALUES (?, '2025-07-02', 100)", number)
+        shop.settle()
+    one.sql(f"DELETE FROM tillsync_changelog WHERE {gone}")
+    shop.relay.purge(0, shop.world.now(), shop.world.now(), 100)  # but for the upload of closure 5
+    machine.restore()
+    shop.settle()
+    one.sql("INSERT INTO closure VALUES (6, '2025-07-03', 100)")
+    shop.settle()
+    merged = 6 if is_taken else 3
+    assert shop.sql("SELECT count(*), sum(total) FROM closure") == [(merged, merged * 100)]
+    assert shop.sql("SELECT sum(total) FROM turnover") == [(merged * 100,)]
+    assert (at_relay(shop, "upload WHERE taken_at IS NULL") == 0) == is_taken
+    assert ("TS-316" in shop.agent.round().refused.get("T1", "")) != is_taken
 
 
 def test_a_busy_table_of_which_nothing_concerns_a_branch_fills_no_log(shop: Shop) -> None:
