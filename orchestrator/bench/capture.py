@@ -80,8 +80,8 @@ def run(rows: int = 100_000, rounds: int = 5, seen: Callable[[str], None] = lamb
 
 def _round(made: Lab, tills: Mapping[str, Till], rows: int, number: int) -> Iterator[tuple[str, Pace]]:
     made.tidy()
+    tills["till_full"].bare.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     for place, (name, till) in enumerate(tills.items()):
-        till.bare.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         for db in till:
             db.execute(f"PRAGMA synchronous = {'normal' if name == 'till_normal' else 'full'}")
         yield name, _pace(partial(_sell, 10_000_000 * (number + 1) + 1_000_000 * place), till.captured, till.bare)

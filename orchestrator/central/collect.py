@@ -24,14 +24,14 @@ from orchestrator.central import parked
 from orchestrator.central import unit as units
 from orchestrator.central.facts import Facts
 from orchestrator.central.faults import AGAIN
-from orchestrator.central.group import Group, Positions, by_shape, spooled
+from orchestrator.central.group import Group, Positions, by_shape, first_change, spooled
 from orchestrator.central.merge import Sender
 from orchestrator.central.settle import Settled, settle
 from orchestrator.central.spool import Spool
 from orchestrator.central.stage import Stage
 from orchestrator.central.stamps import Stamps
 from orchestrator.central.unit import Unit
-from orchestrator.core.changes import Position, Shape
+from orchestrator.core.changes import ORIGIN, Position, Shape
 from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
 from orchestrator.core.protocol import Place, Standing, overtaken
@@ -173,7 +173,11 @@ class Collector:
         if place is Place.TAKEN:
             return Collected(moved=1)
         if place is Place.FORGOTTEN:
-            raise _forgotten(group)
+            raise TillsyncError(
+                "TS-316",
+                f"{group.node} sends changes from before what head office remembers of it",
+                hint="its file is an old backup: take the newest one, or register the till anew",
+            )
         if is_stray:
             _log.warning("an upload goes in that nothing leads to: its till has another history now", end=group.end.seq)
         elif place is Place.GAP:
@@ -181,8 +185,6 @@ class Collector:
             return Collected(gaps=(group.node,))
         self._conn.execute(assets.query("central/merge.take"), {"node": group.node, "uid": group.uid})
         positions, done = self._merged(group, standing.follows)
-        if not standing.remembers(positions.range[0]):
-            raise _forgotten(group)
         end, straight = (standing.applied, False) if is_stray else (group.end, standing.stays_straight)
         self._conn.execute(
             assets.query("central/merge.note_applied"),
@@ -194,7 +196,8 @@ class Collector:
     def _standing(self, group: Group) -> Standing:
         row = self._row("standing", node=group.node, uid=group.uid, **group.ends)
         applied = Position(row.pop("seq"), row.pop("nonce"))
-        return Standing(group.prev, group.end, applied=applied, **row)
+        first = first_change(group) if group.prev == ORIGIN and row["floor"] else 0
+        return Standing(group.prev, group.end, applied=applied, first=first, **row)
 
     def _merged(self, group: Group, straight: bool) -> tuple[Positions, Collected]:
         """Stage the group part by part and merge it; a table whose columns changed midway is merged in two steps."""
@@ -265,14 +268,6 @@ def collect(
     with translated(place_of(conn.info.dsn)):
         released = parked.retry(conn, plan, force=retry_all, scopes=scopes)
     return replace(done, moved=done.moved + released, merged=done.merged + released)
-
-
-def _forgotten(group: Group) -> TillsyncError:
-    return TillsyncError(
-        "TS-316",
-        f"{group.node} sends changes from before what head office remembers of it",
-        hint="its file is an old backup: take the newest one, or register the till anew",
-    )
 
 
 def added(one: Collected, other: Collected | Settled) -> Collected:

@@ -80,6 +80,15 @@ def spooled(node: str, parts: Iterable[FetchedUpload], spool: Spool) -> tuple[Po
     return ends.pop()
 
 
+def first_change(group: Group) -> int:
+    """The number of its first part's first change, 0 where that has none. Raises TS-310 where it cannot be read."""
+    positions = Positions()
+    _, _, frame = next(group.spool.parts())
+    for _ in by_shape(frame, group, positions, Stamps()):
+        pass
+    return positions.range[0]
+
+
 def by_shape(
     frame: bytes, group: Group, positions: Positions, stamps: Stamps
 ) -> Iterator[tuple[Shape, list[tuple[Any, ...]]]]:

@@ -80,7 +80,8 @@ class Place(Enum):
 class Standing:
     """A node's history as seen from an upload from `prev` to `end`. taken: its id is known. prev_known, end_known:
     whether these positions have been merged. applied: the end of what was merged last. straight: nothing beyond that
-    was ever merged. floor: the number from which on positions are remembered."""
+    was ever merged. floor: the number from which on positions are remembered. first: the number of its first change,
+    looked up where it starts at the origin."""
 
     prev: Position
     end: Position
@@ -90,21 +91,20 @@ class Standing:
     applied: Position
     straight: bool
     floor: int
+    first: int = 0
 
     @property
     def place(self) -> Place:
         if self.taken:
             return Place.TAKEN
-        if ORIGIN.seq < self.prev.seq < self.floor:
+        if self.prev.seq < self.floor and not self._begins_later:
             return Place.FORGOTTEN
         return Place.NEXT if self.prev_known else Place.GAP
 
-    def remembers(self, first: int) -> bool:
-        """Whether of an upload whose first change is number `first` everything that was merged before can be told.
-
-        A till that goes back to the origin sends what it still has, and that begins where it was purged last.
-        """
-        return first > self.floor or self.prev.seq >= self.floor
+    @property
+    def _begins_later(self) -> bool:
+        """A till that goes back to the origin sends what it still has, and that begins where it was purged last."""
+        return self.prev == ORIGIN and self.first > self.floor
 
     @property
     def follows(self) -> bool:

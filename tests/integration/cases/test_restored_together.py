@@ -17,7 +17,7 @@ from orchestrator.demo.databases import Server
 from orchestrator.postgres import connect
 from orchestrator.settings import CentralSettings
 from tests.integration.cases.shop import CHANNELS, Died, Shop, dying_at
-from tests.integration.cases.test_restores import copy_of, put_back
+from tests.integration.cases.test_restores import copy_of, put_back, sell_one_by_one
 
 
 def copied(server: Server, name: str, to: str) -> None:
@@ -83,9 +83,7 @@ def test_a_till_that_first_sent_after_head_offices_backup_sends_it_all_again(sho
     shop.settle()
     machine = Machine(shop, pg, "office")
     machine.back_up()
-    for number in (1, 2):
-        one.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
-        shop.settle()
+    sell_one_by_one(shop, one, 1, 2)
     shop.relay.purge(0, shop.world.now(), shop.world.now(), 100)
     with closing(psycopg.connect(shop.relay_dsn, autocommit=True)) as relay:
         relay.execute("UPDATE relay.upload SET taken_at = taken_at - interval '1 hour'")
@@ -105,8 +103,7 @@ def test_a_till_of_another_life_than_both_remember_sends_all_that_it_has(
     one = shop.till("T1", "B1")
     shop.settle()
     backup = copy_of(one, tmp_path / "yesterday.db")
-    one.sql("INSERT INTO closure VALUES (1, '2024-03-01', 100)")
-    shop.settle()
+    sell_one_by_one(shop, one, 1)
     machine = Machine(shop, pg)
     shop.relay.purge(shop.relay.head().n, shop.world.now(), shop.world.now(), 100)
     machine.back_up()

@@ -30,6 +30,18 @@ def put_back(till: Till, backup: Path) -> None:
     till.reopen()
 
 
+def sell(till: Till, *numbers: int) -> None:
+    for number in numbers:
+        till.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
+
+
+def sell_one_by_one(shop: Shop, till: Till, *numbers: int) -> None:
+    """Each is at head office before the next."""
+    for number in numbers:
+        sell(till, number)
+        shop.settle()
+
+
 def order(till: Till, number: int) -> None:
     till.sql(
         "INSERT INTO sales_order VALUES (?, 'B1', ?, 'paid', NULL, 10)", f"B1-{till.file.stem}-{number}", str(number)
@@ -167,11 +179,6 @@ def on_an_image(till: Till) -> None:
     on_image = till.settings.till.model_copy(update={"machine": "image"})
     till.settings = till.settings.model_copy(update={"till": on_image})
     till.restart()
-
-
-def sell(till: Till, *numbers: int) -> None:
-    for number in numbers:
-        till.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
 
 
 def test_b45_a_clone_that_nothing_tells_from_the_first_is_found_when_both_have_sent(shop: Shop, tmp_path: Path) -> None:

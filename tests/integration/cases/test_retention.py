@@ -26,6 +26,7 @@ from orchestrator.till.database import connect as open_till
 from orchestrator.till.schema import uninstall
 from tests.integration.cases.shop import Died, Shop, Till, dying_at
 from tests.integration.cases.test_restored_together import Machine
+from tests.integration.cases.test_restores import copy_of, put_back, sell, sell_one_by_one
 
 ITEMS = "SELECT id, price FROM item ORDER BY id"
 LOGS = "SELECT count(*) FROM tillsync.log_item"
@@ -291,24 +292,14 @@ def test_parts_of_an_upload_that_was_never_finished_go(shop: Shop) -> None:
 
 def test_an_old_backup_of_a_till_is_refused_rather_than_taken_twice(shop: Shop, tmp_path: Path) -> None:
     one = shop.till("T1", "B1")
-    one.sql("INSERT INTO closure VALUES (1, '2024-03-01', 100)")
-    shop.settle()
-    one.agent.close()
-    one.sql("VACUUM INTO ?", str(tmp_path / "backup.db"))
-    for number in (2, 3):
-        one.sql("INSERT INTO closure VALUES (?, '2024-03-02', 100)", number)
-        shop.settle()
+    sell_one_by_one(shop, one, 1)
+    backup = copy_of(one, tmp_path / "backup.db")
+    sell_one_by_one(shop, one, 2, 3)
     ages(shop, 500)
-    one.sql("INSERT INTO closure VALUES (4, '2025-03-02', 100)")
-    shop.settle()
+    sell_one_by_one(shop, one, 4)
     assert purged(shop)["inbound"] > 0
-    one.agent.close()
-    one.app.close()
-    for suffix in ("-wal", "-shm"):
-        Path(f"{one.file}{suffix}").unlink(missing_ok=True)
-    one.file.write_bytes((tmp_path / "backup.db").read_bytes())
-    one.reopen()
-    one.sql("INSERT INTO closure VALUES (9, '2025-03-03', 100)")
+    put_back(one, backup)
+    sell(one, 9)
     for _ in range(3):
         one.sync()
         report = shop.agent.round()
@@ -322,24 +313,18 @@ def test_a_till_may_send_all_that_it_has_where_head_office_remembers_all_of_that
 ) -> None:
     """Head office comes back from a backup, and what it had last merged then is gone from the till's changelog."""
     one = shop.till("T1", "B1")
-    for number in (1, 2):
-        one.sql("INSERT INTO closure VALUES (?, '2024-03-01', 100)", number)
-        shop.settle()
+    sell_one_by_one(shop, one, 1, 2)
     ages(shop, 500)
-    one.sql("INSERT INTO closure VALUES (3, '2025-07-01', 100)")
-    shop.settle()
+    sell_one_by_one(shop, one, 3)
     assert purged(shop)["inbound"] > 0
     machine = Machine(shop, pg, "office")
     machine.back_up()
-    for number in (4, 5):
-        one.sql("INSERT INTO closure VALUES (?, '2025-07-02', 100)", number)
-        shop.settle()
+    sell_one_by_one(shop, one, 4, 5)
     one.sql(f"DELETE FROM tillsync_changelog WHERE {gone}")
     shop.relay.purge(0, shop.world.now(), shop.world.now(), 100)  # but for the upload of closure 5
     machine.restore()
     shop.settle()
-    one.sql("INSERT INTO closure VALUES (6, '2025-07-03', 100)")
-    shop.settle()
+    sell_one_by_one(shop, one, 6)
     merged = 6 if is_taken else 3
     assert shop.sql("SELECT count(*), sum(total) FROM closure") == [(merged, merged * 100)]
     assert shop.sql("SELECT sum(total) FROM turnover") == [(merged * 100,)]
