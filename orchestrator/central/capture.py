@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 from psycopg import sql
@@ -16,7 +16,13 @@ from orchestrator.core.planning import Catalog, CatalogColumn, CatalogTable
 
 NAME_BYTES_MAX = 63
 _WIDER = {"smallint": "bigint", "integer": "bigint"}
-EVENTS = ("insert", "update", "delete", "truncate")
+_ROWS = {
+    "insert": "REFERENCING NEW TABLE AS new_rows ",
+    "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows ",
+    "delete": "REFERENCING OLD TABLE AS old_rows ",
+    "truncate": "",
+}
+EVENTS = tuple(_ROWS)
 
 
 class Captured(msgspec.Struct, frozen=True):
@@ -84,7 +90,6 @@ def script(captured: Captured, source: CatalogTable, *, is_stamped: bool = False
     columns = {c.name: c for c in source.columns}
     logged = [*captured.key, *captured.routing]
     names = {
-        "table": identifier(captured.tab),
         "log": sql.Identifier(captured.log),
         "index": sql.Identifier(f"{captured.log}_xid"),
         "columns": _list(logged),
@@ -104,10 +109,28 @@ def script(captured: Captured, source: CatalogTable, *, is_stamped: bool = False
         template = "update_routing" if event == "update" and captured.routing else event
         parts.append(
             _template(template).format(
-                **names, function=name, trigger=name, key=_list(captured.key), compared=_compared(captured, columns)
+                **names, function=name, key=_list(captured.key), compared=_compared(captured, columns)
             )
         )
+    parts += [statements for _, _, statements in triggers(captured, source)]
     return sql.SQL("\n").join(parts)
+
+
+def triggers(captured: Captured, source: CatalogTable) -> Iterator[tuple[str, str, sql.Composed]]:
+    """The triggers of a table and of those below it: where each is, its name, and the statements that make it."""
+    for table in (captured.tab, *source.parts):
+        for event, rows in _ROWS.items():
+            name = trigger_name(event, captured.tab)
+            yield (
+                table,
+                name,
+                _template("trigger").format(
+                    trigger=sql.Identifier(name),
+                    event=sql.SQL(event.upper()),
+                    table=identifier(table),
+                    rows=sql.SQL(rows),
+                ),
+            )
 
 
 def own_tables(captured: Captured, source: CatalogTable) -> dict[str, set[str]]:
@@ -120,7 +143,7 @@ def own_tables(captured: Captured, source: CatalogTable) -> dict[str, set[str]]:
 
 def removal(tab: str, trigger: str) -> sql.Composed:
     """The statement that takes one trigger of ours off a table; its function goes with the schema."""
-    return sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger), sql.SQL(tab))
+    return sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(sql.Identifier(trigger), identifier(tab))
 
 
 def trigger_name(event: str, table: str) -> str:

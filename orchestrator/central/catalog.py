@@ -32,6 +32,7 @@ def read(conn: psycopg.Connection) -> Mapping[str, CatalogTable]:
                 "columns": row["columns"] or [],
                 "key": row["key"] or [],
                 "unique": row["unique"] or [],
+                "parts": row["parts"] or [],
             },
             CatalogTable,
         )

@@ -1,8 +1,8 @@
 """Drift at central: tables, or what captures them, changed under Tillsync. Looked for in every round by one query.
 
 What is safe is put right: triggers are made again, a column that came or went comes into the plan or leaves it, another
-key becomes the key. Where capture was not as it should be nobody knows what was written: the table is looked at as
-if it had been truncated, and the streams get what they should hold.
+key becomes the key. Where capture was not as it should be, or DDL rewrote values, nobody knows what was written: the
+table is looked at as if it had been truncated, and the streams get what they should hold.
 """
 
 from __future__ import annotations
@@ -29,9 +29,12 @@ log = logger("central.drift")
 
 
 def look(conn: psycopg.Connection) -> list[dict[str, Any]]:
-    """Tables that look otherwise than when they were last in order: tab, gone, torn, seen, digest."""
+    """Tables that look otherwise than when they were last in order: tab, gone, seen, digest, and torn: whether rows of
+    it may have changed that nobody captured."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(assets.query("central.drifted")).fetchall()
+        found = cursor.execute(assets.query("central.drifted")).fetchall()
+        torn = {row["tab"] for row in cursor.execute(assets.query("central.torn"))} if found else set()
+    return [{**row, "torn": row["tab"] in torn} for row in found]
 
 
 def mend(conn: psycopg.Connection, settings: CentralSettings, found: list[dict[str, Any]]) -> None:
@@ -81,7 +84,7 @@ def _tell(before: Plan, plan: Plan, found: Collection[dict[str, Any]]) -> None:
         if row["gone"]:
             log.warning("a table of the plan is gone; the rest goes on without it", table=row["tab"])
         elif row["torn"]:
-            log.warning("capture was not as it should be: all rows are looked at again", table=row["tab"])
+            log.warning("rows may have changed that nobody captured: all are looked at again", table=row["tab"])
     for (_, old), (_, new) in zip(before.tables(), plan.tables(), strict=True):
         if old != new:
             gone = sorted(set(old.column_names) - set(new.column_names))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 import psycopg
@@ -20,7 +20,7 @@ from orchestrator.errors import ConfigError, TillsyncError
 from orchestrator.postgres import first_line
 from orchestrator.settings import CentralSettings
 
-SCHEMA = 2
+SCHEMA = 3
 """Version of our tables at central; it counts up when the agent needs one that an earlier installation did not make."""
 
 
@@ -31,6 +31,11 @@ class Prepared(msgspec.Struct, frozen=True):
     filters: Mapping[str, Filter]
     captured: tuple[capture.Captured, ...]
     catalog: Catalog
+
+    def triggers(self) -> frozenset[tuple[str, str]]:
+        """Every trigger that there should be: the table that it is on, and its name."""
+        each = (capture.triggers(c, self.catalog[c.tab]) for c in self.captured)
+        return frozenset((table, name) for found in each for table, name, _ in found)
 
 
 def prepare(conn: psycopg.Connection, settings: CentralSettings) -> Prepared:
@@ -147,8 +152,7 @@ def install(
     """Install or bring up to date, whole or not at all. Triggers of tables that are no longer captured go."""
     with conn.transaction():
         conn.execute(script(prepared, plan=plan, only=only))
-        wanted = {capture.trigger_name(event, c.tab) for c in prepared.captured for event in capture.EVENTS}
-        _drop_triggers(conn, keep=wanted)
+        _drop_triggers(conn, keep=prepared.triggers())
         streams.refresh(conn, prepared.plan, prepared.filters)
 
 
@@ -166,12 +170,11 @@ def uninstall(conn: psycopg.Connection) -> None:
         conn.execute("DROP SCHEMA IF EXISTS tillsync CASCADE")
 
 
-def _drop_triggers(conn: psycopg.Connection, keep: Iterable[str]) -> None:
-    kept = set(keep)
+def _drop_triggers(conn: psycopg.Connection, keep: Collection[tuple[str, str]]) -> None:
     with conn.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(assets.query("central.triggers_of_ours")).fetchall()
     for row in found:
-        if row["trigger"] not in kept:
+        if (row["tab"], row["trigger"]) not in keep:
             conn.execute(capture.removal(row["tab"], row["trigger"]))
 
 

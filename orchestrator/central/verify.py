@@ -17,7 +17,7 @@ from orchestrator.central.schema import Prepared
 _FUNCTION = re.compile(
     r'CREATE OR REPLACE FUNCTION tillsync\."((?:[^"]|"")+)"\(\).*?AS \$capture\$(.*?)\$capture\$;', re.DOTALL
 )
-_TRIGGER = re.compile(r'CREATE OR REPLACE TRIGGER "((?:[^"]|"")+)" (.*?);\nALTER TABLE', re.DOTALL)
+_CREATE, _END = re.compile(r"^.*?CREATE( OR REPLACE)?(?= TRIGGER)", re.DOTALL), ";\nALTER TABLE"
 ALWAYS = "A"
 
 
@@ -39,7 +39,7 @@ def differences(conn: psycopg.Connection, prepared: Prepared) -> list[Difference
     made: list[Difference] = []
     for captured in prepared.captured:
         made += _of_table(conn, prepared, captured, there, own)
-    known = {(c.tab, capture.trigger_name(event, c.tab)) for c in prepared.captured for event in capture.EVENTS}
+    known = prepared.triggers()
     made += [Difference(tab, name, "is not of the plan") for tab, name in there if (tab, name) not in known]
     return made
 
@@ -51,20 +51,21 @@ def _of_table(
     there: dict[tuple[str, str], dict[str, Any]],
     own: dict[str, set[str]],
 ) -> Iterator[Difference]:
-    script = capture.script(captured, prepared.catalog[captured.tab]).as_string(conn)
+    source = prepared.catalog[captured.tab]
+    script = capture.script(captured, source).as_string(conn)
     bodies = {_name(n): body for n, body in _FUNCTION.findall(script)}
-    for quoted, definition in _TRIGGER.findall(script):
-        name = _name(quoted)
-        row = there.get((captured.tab, name))
+    for table, name, statements in capture.triggers(captured, source):
+        shown = name if table == captured.tab else f"{name} on {table}"
+        row = there.get((table, name))
         if row is None:
-            yield Difference(captured.tab, name, "is missing")
+            yield Difference(captured.tab, shown, "is missing")
         elif row["enabled"] != ALWAYS:
-            yield Difference(captured.tab, name, "is disabled" if row["enabled"] == "D" else "does not fire always")
+            yield Difference(captured.tab, shown, "is disabled" if row["enabled"] == "D" else "does not fire always")
         elif row["body"] != bodies[name] or not row["definer"] or not row["config"]:
-            yield Difference(captured.tab, name, "runs an altered function")
-        elif _plain(row["definition"]) != _plain(f"CREATE TRIGGER {quoted} {definition}"):
-            yield Difference(captured.tab, name, "is altered")
-    for table, wanted in capture.own_tables(captured, prepared.catalog[captured.tab]).items():
+            yield Difference(captured.tab, shown, "runs an altered function")
+        elif _plain(row["definition"]) != _plain(statements.as_string(conn)):
+            yield Difference(captured.tab, shown, "is altered")
+    for table, wanted in capture.own_tables(captured, source).items():
         if table not in own:
             yield Difference(captured.tab, table, "is missing")
         elif not wanted <= own[table]:
@@ -76,5 +77,6 @@ def _name(quoted: str) -> str:
 
 
 def _plain(definition: str) -> str:
-    """Without quotes and line breaks, which PostgreSQL sets in its own way."""
-    return " ".join(definition.replace('"', "").split())
+    """The trigger alone, without quotes and line breaks, which PostgreSQL sets in its own way."""
+    made = _CREATE.sub("CREATE", definition.partition(_END)[0], count=1)
+    return " ".join(made.replace('"', "").split())

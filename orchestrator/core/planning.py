@@ -40,12 +40,16 @@ class CatalogColumn(msgspec.Struct, frozen=True):
 
 
 class CatalogTable(msgspec.Struct, frozen=True):
-    """A table of central, `schema.table`, with its key: the primary one, else a unique one that cannot be null."""
+    """A table of central, `schema.table`, with its key: the primary one, else a unique one that cannot be null.
+
+    parts: the tables below it, at every depth: its partitions, and those that inherit from it.
+    """
 
     name: str
     columns: tuple[CatalogColumn, ...]
     key: tuple[str, ...]
     unique: tuple[tuple[str, ...], ...] = ()
+    parts: tuple[str, ...] = ()
 
     def column(self, name: str) -> CatalogColumn | None:
         return next((c for c in self.columns if c.name == name), None)

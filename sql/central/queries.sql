@@ -37,7 +37,13 @@ SELECT n.nspname AS schema, c.relname AS table, c.relkind::text AS kind,
                  ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1) i,
                LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, place)
           JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
-         WHERE k.place <= i.indnkeyatts) AS key
+         WHERE k.place <= i.indnkeyatts) AS key,
+       (WITH RECURSIVE part (oid) AS (
+            SELECT h.inhrelid FROM pg_catalog.pg_inherits h WHERE h.inhparent = c.oid
+            UNION SELECT h.inhrelid FROM part JOIN pg_catalog.pg_inherits h ON h.inhparent = part.oid)
+        SELECT jsonb_agg(m.nspname || '.' || p.relname ORDER BY m.nspname, p.relname)
+          FROM part JOIN pg_catalog.pg_class p USING (oid) JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
+         WHERE p.relkind IN ('r', 'p')) AS parts
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
@@ -49,7 +55,7 @@ SELECT version, body FROM tillsync.plan WHERE version = coalesce(%(version)s, ve
 
 -- name: triggers_of_ours
 -- every trigger of ours on the application's tables, with the function behind it
-SELECT format('%I.%I', n.nspname, c.relname) AS tab, t.tgname AS trigger, p.proname AS function
+SELECT n.nspname || '.' || c.relname AS tab, t.tgname AS trigger, p.proname AS function
   FROM pg_catalog.pg_trigger t
   JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -58,10 +64,13 @@ SELECT format('%I.%I', n.nspname, c.relname) AS tab, t.tgname AS trigger, p.pron
  WHERE f.nspname = 'tillsync' AND NOT t.tgisinternal
 
 -- name: drifted
--- tables of the plan that look otherwise than when they were last in order. torn: what captures them does
-SELECT w.tab, w.gone, s.guard IS DISTINCT FROM w.guard AS torn, s.columns AS seen, w.shape || w.guard AS digest
+-- tables of the plan that look otherwise than when they were last in order
+SELECT w.tab, w.gone, s.columns AS seen, w.shape || w.guard AS digest
   FROM tillsync.watched w JOIN tillsync.seen s USING (tab)
  WHERE (s.shape, s.guard) IS DISTINCT FROM (w.shape, w.guard) ORDER BY w.tab
+
+-- name: torn
+SELECT tab FROM tillsync.torn
 
 -- name: captured
 SELECT tab, key, columns, routing FROM tillsync.captured

@@ -10,7 +10,7 @@ CREATE TABLE IF NOT EXISTS tillsync.state (
     purged_at    timestamptz
 );
 ALTER TABLE tillsync.state ADD COLUMN IF NOT EXISTS purged_at timestamptz;
-INSERT INTO tillsync.state (version) VALUES (2) ON CONFLICT (one) DO UPDATE SET version = excluded.version;
+INSERT INTO tillsync.state (version) VALUES (3) ON CONFLICT (one) DO UPDATE SET version = excluded.version;
 
 CREATE TABLE IF NOT EXISTS tillsync.plan (
     version      integer PRIMARY KEY,
@@ -184,14 +184,16 @@ CREATE INDEX IF NOT EXISTS parked_xid ON tillsync.parked (xid);
 CREATE INDEX IF NOT EXISTS parked_open ON tillsync.parked (node, seq) WHERE state = 'parked';
 
 -- the tables of the plan as they were when their capture was last found, or put, in order: their columns, and two digests.
--- shape: of the table's columns and unique rules; guard: of what captures it. They are made of the catalog rows' own
--- versions, so that a trigger which was switched off and on again shows, too.
+-- shape: of the table's columns and unique rules; guard: of what captures it, and which tables are below it. They are made of the catalog rows' own
+-- versions, so that a trigger which was switched off and on again shows, too. made, heap: as tillsync.made tells
 CREATE TABLE IF NOT EXISTS tillsync.seen (
     tab          text PRIMARY KEY,
     columns      text[],
     shape        text,
     guard        text
 );
+ALTER TABLE tillsync.seen ADD COLUMN IF NOT EXISTS made jsonb;
+ALTER TABLE tillsync.seen ADD COLUMN IF NOT EXISTS heap text;
 CREATE OR REPLACE VIEW tillsync.watched AS
 SELECT s.tab, c.oid IS NULL AS gone,
        (SELECT coalesce(array_agg(a.attname::text ORDER BY a.attnum), '{}') FROM pg_catalog.pg_attribute a
@@ -205,7 +207,16 @@ SELECT s.tab, c.oid IS NULL AS gone,
            (SELECT string_agg(concat_ws(':', t.oid, t.xmin, p.oid, p.xmin), ',' ORDER BY t.oid)
               FROM pg_catalog.pg_trigger t
               JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-             WHERE t.tgrelid = c.oid AND p.pronamespace = (SELECT to_regnamespace('tillsync'))))) AS guard
+             WHERE t.tgrelid = c.oid AND p.pronamespace = (SELECT to_regnamespace('tillsync'))),
+           CASE WHEN c.relhassubclass THEN
+               (WITH RECURSIVE part (oid) AS (
+                    SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid
+                    UNION SELECT i.inhrelid FROM part JOIN pg_catalog.pg_inherits i ON i.inhparent = part.oid)
+                SELECT string_agg(concat_ws(':', m.oid, t.oid, t.xmin), ',' ORDER BY m.oid, t.oid)
+                  FROM part m
+                  LEFT JOIN (pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p
+                             ON p.oid = t.tgfoid AND p.pronamespace = (SELECT to_regnamespace('tillsync'))) ON t.tgrelid = m.oid)
+           END)) AS guard
   FROM tillsync.seen s
   LEFT JOIN tillsync.captured k ON k.tab = s.tab
   LEFT JOIN pg_catalog.pg_class c
@@ -213,6 +224,25 @@ SELECT s.tab, c.oid IS NULL AS gone,
   LEFT JOIN pg_catalog.pg_class l ON l.oid = to_regclass('tillsync.' || quote_ident(k.log))
   LEFT JOIN pg_catalog.pg_class h ON h.oid = to_regclass('tillsync.' || quote_ident(k.hold))
 OFFSET 0;  -- planned once, whatever asks
+-- what tells values that were rewritten by DDL, which fires no trigger. made: each column's number and its catalog row's
+-- version, by name; heap: where the rows lie
+CREATE OR REPLACE VIEW tillsync.made AS
+SELECT s.tab,
+       (SELECT jsonb_object_agg(a.attname, jsonb_build_array(a.attnum, a.xmin::text)) FROM pg_catalog.pg_attribute a
+         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS made,
+       md5(concat_ws(' ', pg_relation_filenode(c.oid),
+           (SELECT string_agg(pg_relation_filenode(p.relid)::text, ',' ORDER BY p.relid::oid) FROM pg_partition_tree(c.oid) p))) AS heap
+  FROM tillsync.seen s
+  JOIN pg_catalog.pg_class c
+    ON c.oid = to_regclass(quote_ident(split_part(s.tab, '.', 1)) || '.' || quote_ident(substr(s.tab, strpos(s.tab, '.') + 1)));
+-- tables of which rows may have changed that nobody captured: what captures them is not what it was, a column is another one
+-- under the same name, or a rewrite altered it
+CREATE OR REPLACE VIEW tillsync.torn AS
+SELECT w.tab FROM tillsync.watched w JOIN tillsync.seen s USING (tab)
+ WHERE s.guard <> w.guard
+    OR EXISTS (SELECT FROM tillsync.made m, jsonb_each(s.made) old JOIN jsonb_each(m.made) new USING (key)
+                WHERE m.tab = w.tab
+                  AND (old.value -> 0 <> new.value -> 0 OR old.value <> new.value AND s.heap <> m.heap));
 
 -- reports of comparisons. scope: what was compared, empty for everything; totals: its sums, which make the trend
 CREATE TABLE IF NOT EXISTS tillsync.reconciliation (

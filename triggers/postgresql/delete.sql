@@ -1,4 +1,4 @@
--- {function}, {trigger}  names; {table} the captured table; {log} its log; {columns} key and routing columns
+-- {function}  its name; {log} its log; {columns} key and routing columns
 -- {absent}  as in insert.sql
 CREATE OR REPLACE FUNCTION tillsync.{function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $capture$
@@ -8,6 +8,3 @@ BEGIN
     RETURN NULL;
 END $capture$;
 REVOKE ALL ON FUNCTION tillsync.{function}() FROM PUBLIC;
-CREATE OR REPLACE TRIGGER {trigger} AFTER DELETE ON {table}
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION tillsync.{function}();
-ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};

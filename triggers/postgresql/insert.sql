@@ -1,4 +1,4 @@
--- {function}, {trigger}  names; {table} the captured table; {log} its log; {columns} key and routing columns
+-- {function}  its name; {log} its log; {columns} key and routing columns
 -- {absent}  every column that is read, as a NULL. Names are looked for from the inside out, so a column that was renamed or
 --           dropped is found there: the application's statement goes on, and the log says that all has to be looked at.
 CREATE OR REPLACE FUNCTION tillsync.{function}() RETURNS trigger
@@ -9,6 +9,3 @@ BEGIN
     RETURN NULL;
 END $capture$;
 REVOKE ALL ON FUNCTION tillsync.{function}() FROM PUBLIC;
-CREATE OR REPLACE TRIGGER {trigger} AFTER INSERT ON {table}
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tillsync.{function}();
-ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};

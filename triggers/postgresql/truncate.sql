@@ -1,4 +1,4 @@
--- {function}, {trigger}  names; {table} the captured table; {log} its log
+-- {function}  its name; {log} its log
 -- A truncation is logged as such, one row without a key: which rows it took only the ledger knows for certain.
 CREATE OR REPLACE FUNCTION tillsync.{function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $capture$
@@ -7,6 +7,3 @@ BEGIN
     RETURN NULL;
 END $capture$;
 REVOKE ALL ON FUNCTION tillsync.{function}() FROM PUBLIC;
-CREATE OR REPLACE TRIGGER {trigger} AFTER TRUNCATE ON {table}
-    FOR EACH STATEMENT EXECUTE FUNCTION tillsync.{function}();
-ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};

@@ -1,4 +1,4 @@
--- {function}, {trigger}  names; {table} the captured table; {log} its log; {columns} key columns
+-- {function}  its name; {log} its log; {columns} key columns
 -- {key}       the key columns
 -- {compared}  the key and every replicated column, each in a form whose equality is sameness
 -- {absent}    as in insert.sql
@@ -21,6 +21,3 @@ BEGIN
     RETURN NULL;
 END $capture$;
 REVOKE ALL ON FUNCTION tillsync.{function}() FROM PUBLIC;
-CREATE OR REPLACE TRIGGER {trigger} AFTER UPDATE ON {table}
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tillsync.{function}();
-ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};

@@ -1,6 +1,6 @@
 -- As update.sql, for a table by which rows of other tables are routed: the old and the new image of the routing columns
 -- are logged, since a row that is gone, or that points elsewhere now, must still lead to the rows that it routed.
--- {function}, {trigger}  names; {table} the captured table; {log} its log; {columns} key and routing columns
+-- {function}  its name; {log} its log; {columns} key and routing columns
 -- {compared}  every column that is compared, each in a form whose equality is sameness
 -- {absent}    as in insert.sql
 CREATE OR REPLACE FUNCTION tillsync.{function}() RETURNS trigger
@@ -20,6 +20,3 @@ BEGIN
     RETURN NULL;
 END $capture$;
 REVOKE ALL ON FUNCTION tillsync.{function}() FROM PUBLIC;
-CREATE OR REPLACE TRIGGER {trigger} AFTER UPDATE ON {table}
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION tillsync.{function}();
-ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from orchestrator.central import schema
+from orchestrator.central import schema, verify
 from orchestrator.central.agent import CentralAgent
 from orchestrator.core.world import World
 from orchestrator.demo.server import Cluster, Server
@@ -153,6 +153,66 @@ def test_partitions_log_under_their_parent(build: Build) -> None:
     assert same(shop, till, query) == [(1, 15, "a"), (2, 11, "b")]
     shop.sql("TRUNCATE t")
     assert same(shop, till, query) == []
+
+
+PARTITIONED = """
+CREATE TABLE t (id int, day int, name text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
+CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10);
+CREATE TABLE t2 (day int NOT NULL, gone int, name text, id int NOT NULL) PARTITION BY LIST (id);
+ALTER TABLE t2 DROP COLUMN gone;
+ALTER TABLE t ATTACH PARTITION t2 FOR VALUES FROM (10) TO (20);
+CREATE TABLE t2_odd PARTITION OF t2 FOR VALUES IN (1, 3);
+CREATE TABLE t2_even PARTITION OF t2 FOR VALUES IN (2, 4);
+CREATE TABLE bare (day int NOT NULL, id int NOT NULL, name text);
+INSERT INTO bare VALUES (20, 9, 'came with it');
+"""
+INHERITED = "CREATE TABLE t (id int, day int, name text, PRIMARY KEY (id, day)); CREATE TABLE t1 () INHERITS (t);"
+BELOW = {
+    "insert": (PARTITIONED, "INSERT INTO t1 VALUES (5, 5, 'direct')"),
+    "copy": (PARTITIONED, "COPY t1 FROM PROGRAM 'echo 5,5,direct' WITH (FORMAT csv)"),
+    "update": (PARTITIONED, "UPDATE t1 SET name = 'direct'"),
+    "key": (PARTITIONED, "UPDATE t1 SET day = day + 1"),
+    "delete": (PARTITIONED, "DELETE FROM t1"),
+    "truncate": (PARTITIONED, "TRUNCATE t1"),
+    "between": (PARTITIONED, "UPDATE t2 SET name = 'direct'"),
+    "deep": (PARTITIONED, "UPDATE t2_even SET name = 'direct'"),
+    "dropped": (PARTITIONED, "DROP TABLE t1"),
+    "dropped deep": (PARTITIONED, "DROP TABLE t2_even"),
+    "detached": (PARTITIONED, "ALTER TABLE t DETACH PARTITION t1"),
+    "attached": (PARTITIONED, "ALTER TABLE t ATTACH PARTITION bare FOR VALUES FROM (20) TO (30)"),
+    "made": (
+        PARTITIONED,
+        "CREATE TABLE t3 PARTITION OF t FOR VALUES FROM (20) TO (30); INSERT INTO t3 VALUES (9, 25, 'x')",
+    ),
+    "inherited": (INHERITED, "INSERT INTO t1 VALUES (5, 5, 'direct'); UPDATE t1 SET name = 'again'"),
+    "disinherited": (INHERITED, "INSERT INTO t1 VALUES (5, 5, 'direct'); ALTER TABLE t1 NO INHERIT t"),
+}
+
+
+@pytest.mark.parametrize(("central", "script"), BELOW.values(), ids=BELOW.keys())
+def test_what_is_written_to_a_partition_by_its_own_name_or_comes_and_goes_with_it(
+    build: Build, central: str, script: str
+) -> None:
+    """PostgreSQL fires the statement triggers of the table that the statement names, and none for ATTACH and DETACH."""
+    tables = "CREATE TABLE t (id INTEGER, day INTEGER, name TEXT, PRIMARY KEY (id, day))"
+    shop, till = build(central, tables, [{"name": "all", "direction": "down", "table": [{"name": "t"}]}])
+    query = "SELECT id, day, name FROM t ORDER BY id, day"
+    shop.sql("INSERT INTO t VALUES (1, 1, 'a'), (2, 11, 'b'), (3, 12, 'c')")
+    before = same(shop, till, query)
+    shop.sql(script)
+    shop.settle()
+    after = same(shop, till, query)
+    assert after != before or script.endswith("NO INHERIT t")
+    ((logged,),) = shop.sql("SELECT count(*) FROM tillsync.log_t")
+    shop.sql("UPDATE t SET name = name || '!'")
+    assert shop.sql("SELECT count(*) - %s FROM tillsync.log_t", logged) == [(len(after),)], "through the table: once"
+    same(shop, till, query)
+    assert verify.differences(shop.conn, schema.installed(shop.conn)) == []
+    left = "SELECT count(*) FROM pg_trigger WHERE tgrelid = ANY (%s::regclass[]) AND tgname LIKE 'tillsync%%'"
+    if script.startswith("ALTER TABLE t DETACH") or script.endswith("NO INHERIT t"):
+        assert shop.sql(left, ["t1"]) == [(0,)], "what is no part of it any more keeps nothing of ours"
+    schema.uninstall(shop.conn)
+    assert shop.sql("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'tillsync%'") == []
 
 
 def test_the_applications_own_answers_stay_its_own(build: Build) -> None:

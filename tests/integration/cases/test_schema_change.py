@@ -206,6 +206,45 @@ def test_b55_a_column_that_head_office_drops_or_renames_stops_no_till(build: Bui
     assert shop.sql("SELECT id FROM item ORDER BY id") == [(i,) for i in range(1, 7)]
 
 
+REWRITTEN = {
+    "dropped and made again": (
+        "ALTER TABLE item DROP COLUMN name",
+        "ALTER TABLE item ADD COLUMN name text DEFAULT 'new'",
+    ),
+    "its values rewritten": ("ALTER TABLE item ALTER COLUMN name TYPE text USING upper(name)",),
+    "names swapped": (
+        "ALTER TABLE item RENAME COLUMN name TO kept",
+        "ALTER TABLE item RENAME COLUMN label TO name",
+        "ALTER TABLE item RENAME COLUMN kept TO label",
+    ),
+}
+
+
+@pytest.mark.parametrize("partitioned", [False, True], ids=["", "partitioned"])
+@pytest.mark.parametrize("script", REWRITTEN.values(), ids=REWRITTEN.keys())
+def test_b55_values_that_a_script_rewrites_without_a_trigger_reach_the_tills(
+    build: Build, script: tuple[str, ...], partitioned: bool
+) -> None:
+    """The plan reads as before: the same columns, of the same types."""
+    columns = "(id int PRIMARY KEY, name text, price numeric(12,4), margin numeric, label text DEFAULT 'l')"
+    parts = " PARTITION BY RANGE (id); CREATE TABLE item_1 PARTITION OF item FOR VALUES FROM (1) TO (100)"
+    shop, till = build(
+        central=f"CREATE TABLE item {columns}" + parts * partitioned,
+        till="CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price NUMERIC, label TEXT)",
+    )
+    before = same(shop, till)
+    for statement in script:
+        shop.sql(statement)
+    after = same(shop, till)
+    assert [row[1] for row in after] != [row[1] for row in before]
+    rows = int(shop.sql("SELECT count(*) FROM tillsync.log_item")[0][0])
+    shop.sql("ALTER TABLE item ALTER COLUMN name SET DEFAULT 'x'")
+    shop.settle()
+    assert shop.sql("SELECT count(*) FROM tillsync.log_item") == [(rows,)], (
+        "no value changed: nothing is looked at again"
+    )
+
+
 def test_b56_another_key_while_deltas_of_the_old_one_are_on_their_way(build: Build) -> None:
     tables = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE, price NUMERIC)"
     shop, till = build("both", till=tables)
