@@ -79,6 +79,7 @@ class BranchRelay(_Relay):
             moves=tuple((s, c, n) for s, c, n in h["moves"]),
             now=h.get("now"),
             begun=tuple(Position(*end) for end in h.get("begun", ())),
+            plan_digest=h.get("plan_digest"),
         )
 
     def plan(self) -> str | None:

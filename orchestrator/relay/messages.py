@@ -25,6 +25,7 @@ class Hello(msgspec.Struct, frozen=True):
     moves: tuple[tuple[int, str, int], ...] = ()
     now: float | None = None
     begun: tuple[Position, ...] = ()
+    plan_digest: str | None = None
 
 
 class TickHead(msgspec.Struct, frozen=True):

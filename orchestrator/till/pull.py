@@ -9,7 +9,7 @@ import apsw
 from orchestrator.core import plan as plans
 from orchestrator.core.world import World
 from orchestrator.errors import ConfigError, PersonMustDecide
-from orchestrator.log import bound
+from orchestrator.log import bound, logger
 from orchestrator.relay.messages import Hello, Part, TickHead
 from orchestrator.till import asked, drift, reconcile, schema, staging, state, watch
 from orchestrator.till.apply import apply
@@ -28,6 +28,8 @@ TICKS_MAX = 500
 ROWS_BYTES_MAX = 256 * 1024
 """Ticks are applied together up to about so many bytes, so that a till that was away does not sync for each of them."""
 
+
+log = logger("till.pull")
 
 LOCK_MS_MAX = 200
 
@@ -50,8 +52,8 @@ def pull(
     now = state.load(db)
     staging.tidy(db, now.tick)
     reconcile.answer(db)  # what the last run was asked and did not come to
-    if hello.plan_version > now.plan_version or not watch.plan_is_read(db):
-        moved += _take_plan(db, relay, world)
+    if not watch.plan_is_read(db, hello.plan_version, hello.plan_digest):
+        moved += _take_plan(db, relay, world, hello.top_n)
     _subscribe(db, hello)
     if now.tick and not _is_on_course(relay, hello, now):
         _start_over(db)
@@ -70,19 +72,25 @@ def check_node(db: apsw.Connection, hello: Hello) -> None:
         )
 
 
-def _take_plan(db: apsw.Connection, relay: Relay, world: World) -> int:
+def _take_plan(db: apsw.Connection, relay: Relay, world: World, top: int, *, is_lost: bool = False) -> int:
+    """The relay's plan becomes the till's. An older one does where head office has lost the till's (is_lost); else the
+    relay came back from a backup, and head office publishes the newer one again."""
     body = relay.plan()
     if body is None:
         return 0
-    plan = plans.decode(body)
-    now = state.load(db)
-    if plan.version < now.plan_version:  # a relay that came back from a backup: central publishes it again
+    plan, before = plans.decode(body), schema.stored_plan(db)
+    mine = state.load(db).plan_version
+    if plan.version < mine and not is_lost:
         return 0
     check_age(db, plan)
+    if plan.version < mine:
+        log.warning("head office has lost this till's plan, and works by an older one", lost=mine, plan=plan.version)
     drift.tell(schema.install(db, plan, world, partial=True))
-    watch.note_plan(db)
+    is_another = watch.note_plan(db, body, top)
+    if is_another and plan.version <= mine:  # what lies between the two nobody knows
+        _start_over(db)
     world.crash("pull.plan")
-    return int(plan.version > now.plan_version)
+    return int(plan != before)
 
 
 def _subscribe(db: apsw.Connection, hello: Hello) -> None:
@@ -109,8 +117,8 @@ def _subscribe(db: apsw.Connection, hello: Hello) -> None:
 
 
 def _is_on_course(relay: Relay, hello: Hello, now: state.State) -> bool:
-    """Whether the till's last tick is one of this relay's, and of its epoch."""
-    if hello.epoch != now.epoch:
+    """Whether the till's last tick is one of this relay's, and of its epoch, and the relay has the till's plan."""
+    if hello.epoch != now.epoch or hello.plan_version < now.plan_version:
         return False
     return (now.tick, now.token) == (hello.top_n, hello.top_token) or relay.knows(now.tick, now.token)
 
@@ -140,8 +148,14 @@ def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello, lock_
         if now.tick and fetched[0][0].n > now.tick + 1 and not relay.knows(now.tick, now.token):
             _start_over(db)  # the relay has purged what lies between since it was asked
             return moved + 1
+        newest = max(hello.top_n, fetched[-1][0].n)
+        since = watch.plan_top(db, hello.top_n)
+        if any(head.plan_version < now.plan_version and head.n > since for head, _ in fetched):
+            older = _take_plan(db, relay, world, newest, is_lost=True)
+            if older:
+                return moved + older
         if any(head.plan_version > now.plan_version for head, _ in fetched):
-            moved, targets = moved + _take_plan(db, relay, world), None
+            moved, targets = moved + _take_plan(db, relay, world, newest), None
             _refuse_to_guess(state.load(db).plan_version, [head for head, _ in fetched])
         targets = targets if targets is not None else targets_of(db)
         large = fetched.pop() if _is_listed(fetched[-1][1]) else None
@@ -200,7 +214,10 @@ def _start(db: apsw.Connection, relay: Relay, hello: Hello, now: state.State, un
     if not unloaded:
         return now.tick or hello.top_n - 1  # a till that takes no streams begins with the newest tick: its ack
     have = relay.snapshots()
-    missing = [s for s in unloaded if have.get(s, 0) <= now.tick]
+    since = now.tick
+    if hello.plan_version < now.plan_version:  # a new one shows by which plan head office works
+        since = max(since, watch.plan_top(db, hello.top_n))
+    missing = [s for s in unloaded if have.get(s, 0) <= since]
     if missing:
         relay.want_snapshot(missing)
     if now.tick:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import md5
+
 import apsw
 
 from orchestrator import __version__
@@ -27,10 +29,31 @@ def exists(db: apsw.Connection) -> bool:
     return bool(rows(db, "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'tillsync_watch'"))
 
 
-def plan_is_read(db: apsw.Connection) -> bool:
-    """Whether this version of Tillsync took the plan that is stored: an older one may not have kept all of it."""
-    return exists(db) and value(db, "SELECT software FROM tillsync_watch") == __version__
+def plan_is_read(db: apsw.Connection, version: int, digest: str | None) -> bool:
+    """Whether the till has the relay's plan, which is of that version and MD5 (None: a relay that does not tell).
+
+    It has to be taken again where another version of Tillsync took it, which may not have kept all of it. Where head
+    office and the relay have lost the till's, there may be another of the same version.
+    """
+    try:
+        found = rows(db, "SELECT software, plan_version, plan_digest FROM tillsync_watch, tillsync_state")
+    except apsw.SQLError:  # installed by a version that did not note it
+        return False
+    ((software, mine, noted),) = found
+    return bool(software == __version__ and version <= mine and (version < mine or digest in (None, noted)))
 
 
-def note_plan(db: apsw.Connection) -> None:
-    db.execute("UPDATE tillsync_watch SET software = ?", (__version__,))
+def note_plan(db: apsw.Connection, body: str, top: int) -> bool:
+    """The till has taken the plan `body`, when the relay's newest tick was `top`. Whether another was noted before."""
+    digest = md5(body.encode(), usedforsecurity=False).hexdigest()
+    before = value(db, "SELECT plan_digest FROM tillsync_watch")
+    db.execute("UPDATE tillsync_watch SET software = ?, plan_digest = ?, plan_top = ?", (__version__, digest, top))
+    return before not in (None, digest)
+
+
+def plan_top(db: apsw.Connection, top: int) -> int:
+    """Ticks above this one were made when the till had its plan. `top`: the relay's newest, above which all were."""
+    noted = value(db, "SELECT plan_top FROM tillsync_watch") or 0
+    if top < noted:
+        db.execute("UPDATE tillsync_watch SET plan_top = ?", (top,))
+    return min(top, noted)

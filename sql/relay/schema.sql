@@ -49,6 +49,8 @@ CREATE TABLE IF NOT EXISTS relay.plan (
     body         text NOT NULL,
     at           timestamptz NOT NULL DEFAULT now()
 );
+ALTER TABLE relay.plan ADD COLUMN IF NOT EXISTS digest text;
+UPDATE relay.plan SET digest = md5(convert_to(body, 'UTF8')) WHERE digest IS NULL;
 
 CREATE TABLE IF NOT EXISTS relay.tick (
     n            bigint PRIMARY KEY,

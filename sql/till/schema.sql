@@ -149,16 +149,19 @@ CREATE TABLE IF NOT EXISTS tillsync_extra (
 );
 
 -- One row: what the agent watches the file by. schema_version is SQLite's own, as it was when triggers and rows were last
--- found in order; followed_seq is how far tillsync_known_* follow the changelog; software last took the plan.
+-- found in order; followed_seq is how far tillsync_known_* follow the changelog; software last took the plan, whose MD5
+-- is plan_digest, when plan_top was the relay's newest tick: later ones are made by this plan, or head office has lost it.
 -- The tables tillsync_known_<shape> are made by the installation: what captured rows were last seen as, so that what was
 -- written while the triggers were gone can be told.
 CREATE TABLE IF NOT EXISTS tillsync_watch (
     one            INTEGER PRIMARY KEY CHECK (one = 1),
     schema_version INTEGER NOT NULL,
     followed_seq   INTEGER NOT NULL,
-    software       TEXT NOT NULL
+    software       TEXT NOT NULL,
+    plan_digest    TEXT,
+    plan_top       INTEGER
 );
-INSERT OR IGNORE INTO tillsync_watch VALUES (1, -1, 0, '');
+INSERT OR IGNORE INTO tillsync_watch VALUES (1, -1, 0, '', NULL, NULL);
 
 -- What the plan asks for and this file does not have: a column, or (column '') a table that fits. Rows of such a table, and
 -- values of such a column, stay away until the file has it.

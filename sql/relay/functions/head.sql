@@ -8,7 +8,7 @@ BEGIN
         'now', extract(epoch FROM clock_timestamp())::double precision,
         'epoch', (SELECT s.epoch FROM relay.state s),
         'plan_version', coalesce((SELECT max(p.version) FROM relay.plan p), 0),
-        'plan_digest', (SELECT md5(convert_to(p.body, 'UTF8')) FROM relay.plan p ORDER BY p.version DESC LIMIT 1),
+        'plan_digest', (SELECT p.digest FROM relay.plan p ORDER BY p.version DESC LIMIT 1),
         'top', (SELECT jsonb_build_array(t.n, t.token) FROM relay.tick t ORDER BY t.n DESC LIMIT 1),
         'wants', coalesce((SELECT jsonb_agg(w.stream ORDER BY w.stream) FROM relay.want w), '[]'),
         'uploads', EXISTS (SELECT FROM relay.upload u WHERE u.taken_at IS NULL AND u.last),

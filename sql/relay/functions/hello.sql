@@ -9,6 +9,7 @@ BEGIN
         'now', extract(epoch FROM clock_timestamp())::double precision,
         'epoch', (SELECT s.epoch FROM relay.state s),
         'plan_version', coalesce((SELECT max(p.version) FROM relay.plan p), 0),
+        'plan_digest', (SELECT p.digest FROM relay.plan p ORDER BY p.version DESC LIMIT 1),
         'top', (SELECT jsonb_build_array(t.n, t.token) FROM relay.tick t ORDER BY t.n DESC LIMIT 1),
         'machine', (SELECT m.identity FROM relay.machine m WHERE m.node = me),
         'reloads', coalesce((SELECT jsonb_agg(jsonb_build_array(s.stream, greatest(s.reload, s.since)) ORDER BY s.stream)

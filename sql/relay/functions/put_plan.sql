@@ -5,6 +5,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM set_config('synchronous_commit', 'on', true);  -- a pooler may have dropped the caller's own
     PERFORM relay.caller('central');
-    INSERT INTO relay.plan (version, body) VALUES (version, body)
-        ON CONFLICT ON CONSTRAINT plan_pkey DO UPDATE SET body = excluded.body;
+    INSERT INTO relay.plan (version, body, digest) VALUES (version, body, md5(convert_to(body, 'UTF8')))
+        ON CONFLICT ON CONSTRAINT plan_pkey DO UPDATE SET body = excluded.body, digest = excluded.digest;
 END $$;

@@ -215,3 +215,40 @@ def apply(shop: Shop, channels: list[dict[str, Any]]) -> None:
     shop.prepared = schema.prepare(shop.conn, shop.settings)
     schema.install(shop.conn, shop.prepared)
     shop.restart()
+
+
+@pytest.mark.parametrize(
+    "since", ["", "ALTER TABLE contact DROP COLUMN email"], ids=["the old", "another of its number"]
+)
+@pytest.mark.parametrize("idle", [False, True], ids=["", "and no tick"])
+def test_a_till_that_has_a_plan_which_both_have_lost_takes_head_offices(
+    shop: Shop, pg: Server, since: str, idle: bool
+) -> None:
+    one, two = shop.till("T1", "B1"), shop.till("T2", "B1")
+    shop.sql("INSERT INTO contact VALUES ('c1', '1', 'Ann', 'a@b', 'Bath')")
+    shop.settle()
+    machine = Machine(shop, pg)
+    machine.back_up()
+    shop.sql("ALTER TABLE contact DROP COLUMN city")
+    if idle:
+        shop.restart(dying_at(shop.world, "publish.routed"))
+        with pytest.raises(Died):
+            shop.agent.round()
+        one.sync()
+    else:
+        shop.settle(one)
+    assert one.sql("SELECT plan_version FROM tillsync_state") == [(2,)]
+    one.sql("UPDATE contact SET city = 'York' WHERE id = 'c1'")
+    machine.restore()
+    two.sql("INSERT INTO contact VALUES ('c2', '2', 'Bo', 'x@y', 'Ely')")
+    if since:
+        shop.sql(since)
+    shop.settle()
+    columns = "id, phone, name, city" if since else "id, phone, name, email, city"
+    contacts = f"SELECT {columns} FROM contact ORDER BY id"
+    assert one.sql(contacts) == two.sql(contacts) == shop.sql(contacts)
+    assert [row[-1] for row in one.sql(contacts)] == ["Bath", "Ely"], "York was written while the plan had no city"
+    one.sql("UPDATE contact SET city = 'Hull' WHERE id = 'c2'")
+    shop.settle()
+    assert shop.sql("SELECT city FROM contact WHERE id = 'c2'") == two.sql("SELECT city FROM contact WHERE id = 'c2'")
+    assert shop.sql("SELECT city FROM contact WHERE id = 'c2'") == [("Hull",)]
