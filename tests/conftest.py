@@ -25,7 +25,7 @@ from orchestrator.demo.databases import GivenServer, Server, create_database, dr
 from orchestrator.demo.server import Cluster
 
 # Nothing may depend on the server's time zone: a value that is rendered in a session's own would show.
-SETTINGS = {"timezone": "'Asia/Kathmandu'"}
+SETTINGS = {"timezone": "'Asia/Kathmandu'", "wal_level": "logical"}
 
 MEMORY, MEMORY_BYTES_MIN = Path("/dev/shm"), 4 << 30
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import msgspec
 from psycopg import sql
@@ -16,13 +17,23 @@ from orchestrator.core.planning import Catalog, CatalogColumn, CatalogTable
 
 NAME_BYTES_MAX = 63
 _WIDER = {"smallint": "bigint", "integer": "bigint"}
-_ROWS = {
-    "insert": "REFERENCING NEW TABLE AS new_rows ",
-    "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows ",
-    "delete": "REFERENCING OLD TABLE AS old_rows ",
-    "truncate": "",
+_EACH = {
+    "insert": "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+    "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+    "delete": "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+    "truncate": "FOR EACH STATEMENT",
 }
-EVENTS = tuple(_ROWS)
+_REPLICA = "replica"
+_ANY_ROW, _EACH_ROW = "INSERT OR DELETE OR UPDATE", "FOR EACH ROW"
+
+
+class Trigger(NamedTuple):
+    """A trigger of ours: the table that it is on, its name, when it fires (as pg_trigger.tgenabled), what makes it."""
+
+    table: str
+    name: str
+    enabled: str
+    statements: sql.Composed
 
 
 class Captured(msgspec.Struct, frozen=True):
@@ -104,7 +115,7 @@ def script(captured: Captured, source: CatalogTable, *, is_stamped: bool = False
     parts.append(_reshaped(captured, [columns[c] for c in logged]))
     if captured.hold:
         parts.append(ledger_script(captured, source))
-    for event in EVENTS:
+    for event in (*_EACH, _REPLICA):
         name = sql.Identifier(trigger_name(event, captured.tab))
         template = "update_routing" if event == "update" and captured.routing else event
         parts.append(
@@ -112,25 +123,23 @@ def script(captured: Captured, source: CatalogTable, *, is_stamped: bool = False
                 **names, function=name, key=_list(captured.key), compared=_compared(captured, columns)
             )
         )
-    parts += [statements for _, _, statements in triggers(captured, source)]
+    parts += [trigger.statements for trigger in triggers(captured, source)]
     return sql.SQL("\n").join(parts)
 
 
-def triggers(captured: Captured, source: CatalogTable) -> Iterator[tuple[str, str, sql.Composed]]:
-    """The triggers of a table and of those below it: where each is, its name, and the statements that make it."""
+def triggers(captured: Captured, source: CatalogTable) -> Iterator[Trigger]:
+    """The triggers of a table and of those below it."""
     for table in (captured.tab, *source.parts):
-        for event, rows in _ROWS.items():
-            name = trigger_name(event, captured.tab)
-            yield (
-                table,
-                name,
-                _template("trigger").format(
-                    trigger=sql.Identifier(name),
-                    event=sql.SQL(event.upper()),
-                    table=identifier(table),
-                    rows=sql.SQL(rows),
-                ),
-            )
+        for event, each in _EACH.items():
+            yield _trigger(table, trigger_name(event, captured.tab), event.upper(), each, "ALWAYS")
+    for table in source.leaves:
+        yield _trigger(table, trigger_name(_REPLICA, captured.tab), _ANY_ROW, _EACH_ROW, "REPLICA")
+
+
+def _trigger(table: str, name: str, event: str, each: str, mode: str) -> Trigger:
+    words = {"event": sql.SQL(event), "each": sql.SQL(each), "mode": sql.SQL(mode)}
+    made = _template("trigger").format(trigger=sql.Identifier(name), table=identifier(table), **words)
+    return Trigger(table, name, mode[0], made)
 
 
 def own_tables(captured: Captured, source: CatalogTable) -> dict[str, set[str]]:

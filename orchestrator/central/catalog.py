@@ -33,6 +33,7 @@ def read(conn: psycopg.Connection) -> Mapping[str, CatalogTable]:
                 "key": row["key"] or [],
                 "unique": row["unique"] or [],
                 "parts": row["parts"] or [],
+                "leaves": row["leaves"] or [],
             },
             CatalogTable,
         )

@@ -35,7 +35,7 @@ class Prepared(msgspec.Struct, frozen=True):
     def triggers(self) -> frozenset[tuple[str, str]]:
         """Every trigger that there should be: the table that it is on, and its name."""
         each = (capture.triggers(c, self.catalog[c.tab]) for c in self.captured)
-        return frozenset((table, name) for found in each for table, name, _ in found)
+        return frozenset((trigger.table, trigger.name) for found in each for trigger in found)
 
 
 def prepare(conn: psycopg.Connection, settings: CentralSettings) -> Prepared:

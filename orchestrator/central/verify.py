@@ -18,7 +18,6 @@ _FUNCTION = re.compile(
     r'CREATE OR REPLACE FUNCTION tillsync\."((?:[^"]|"")+)"\(\).*?AS \$capture\$(.*?)\$capture\$;', re.DOTALL
 )
 _CREATE, _END = re.compile(r"^.*?CREATE( OR REPLACE)?(?= TRIGGER)", re.DOTALL), ";\nALTER TABLE"
-ALWAYS = "A"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,14 @@ def _of_table(
     source = prepared.catalog[captured.tab]
     script = capture.script(captured, source).as_string(conn)
     bodies = {_name(n): body for n, body in _FUNCTION.findall(script)}
-    for table, name, statements in capture.triggers(captured, source):
+    for table, name, enabled, statements in capture.triggers(captured, source):
         shown = name if table == captured.tab else f"{name} on {table}"
         row = there.get((table, name))
         if row is None:
             yield Difference(captured.tab, shown, "is missing")
-        elif row["enabled"] != ALWAYS:
-            yield Difference(captured.tab, shown, "is disabled" if row["enabled"] == "D" else "does not fire always")
+        elif row["enabled"] != enabled:
+            off = "is disabled" if row["enabled"] == "D" else "does not fire when it should"
+            yield Difference(captured.tab, shown, off)
         elif row["body"] != bodies[name] or not row["definer"] or not row["config"]:
             yield Difference(captured.tab, shown, "runs an altered function")
         elif _plain(row["definition"]) != _plain(statements.as_string(conn)):

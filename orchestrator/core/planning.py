@@ -42,7 +42,8 @@ class CatalogColumn(msgspec.Struct, frozen=True):
 class CatalogTable(msgspec.Struct, frozen=True):
     """A table of central, `schema.table`, with its key: the primary one, else a unique one that cannot be null.
 
-    parts: the tables below it, at every depth: its partitions, and those that inherit from it.
+    parts: the tables below it, at every depth: its partitions, and those that inherit from it. leaves: those that hold
+    rows, which may be itself.
     """
 
     name: str
@@ -50,6 +51,7 @@ class CatalogTable(msgspec.Struct, frozen=True):
     key: tuple[str, ...]
     unique: tuple[tuple[str, ...], ...] = ()
     parts: tuple[str, ...] = ()
+    leaves: tuple[str, ...] = ()
 
     def column(self, name: str) -> CatalogColumn | None:
         return next((c for c in self.columns if c.name == name), None)

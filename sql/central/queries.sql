@@ -38,14 +38,17 @@ SELECT n.nspname AS schema, c.relname AS table, c.relkind::text AS kind,
                LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k (attnum, place)
           JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
          WHERE k.place <= i.indnkeyatts) AS key,
-       (WITH RECURSIVE part (oid) AS (
-            SELECT h.inhrelid FROM pg_catalog.pg_inherits h WHERE h.inhparent = c.oid
-            UNION SELECT h.inhrelid FROM part JOIN pg_catalog.pg_inherits h ON h.inhparent = part.oid)
-        SELECT jsonb_agg(m.nspname || '.' || p.relname ORDER BY m.nspname, p.relname)
-          FROM part JOIN pg_catalog.pg_class p USING (oid) JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
-         WHERE p.relkind IN ('r', 'p')) AS parts
+       below.parts, below.leaves
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ CROSS JOIN LATERAL (
+       WITH RECURSIVE tree (oid) AS (
+            SELECT c.oid
+            UNION SELECT h.inhrelid FROM tree JOIN pg_catalog.pg_inherits h ON h.inhparent = tree.oid)
+       SELECT jsonb_agg(m.nspname || '.' || p.relname ORDER BY m.nspname, p.relname) FILTER (WHERE p.oid <> c.oid) AS parts,
+              jsonb_agg(m.nspname || '.' || p.relname ORDER BY m.nspname, p.relname) FILTER (WHERE p.relkind = 'r') AS leaves
+         FROM tree JOIN pg_catalog.pg_class p USING (oid) JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
+        WHERE p.relkind IN ('r', 'p')) below
  WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tillsync', 'relay') AND n.nspname !~ '^pg_'
  ORDER BY 1, 2

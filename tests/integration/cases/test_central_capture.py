@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
@@ -213,6 +215,61 @@ def test_what_is_written_to_a_partition_by_its_own_name_or_comes_and_goes_with_i
         assert shop.sql(left, ["t1"]) == [(0,)], "what is no part of it any more keeps nothing of ours"
     schema.uninstall(shop.conn)
     assert shop.sql("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'tillsync%'") == []
+
+
+@pytest.fixture
+def replicated(database: Callable[..., str]) -> Iterator[Callable[[Shop], psycopg.Connection]]:
+    """Another database, whose table t comes to head office's by logical replication."""
+    source, made = database("source"), list[tuple[Shop, psycopg.Connection, str]]()
+
+    def make(shop: Shop) -> psycopg.Connection:
+        erp = connect(source, "the ERP")
+        if erp.execute("SHOW wal_level").fetchone() != ("logical",):
+            pytest.skip("THE SERVER'S wal_level IS NOT logical: replication into head office is not tested")
+        name = f"s{secrets.token_hex(4)}"
+        erp.execute(
+            "CREATE TABLE t (id int, day int, name text, PRIMARY KEY (id, day)); CREATE PUBLICATION p FOR TABLE t"
+        )
+        erp.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [name])
+        shop.sql(f"CREATE SUBSCRIPTION {name} CONNECTION '{source}' PUBLICATION p WITH (create_slot = false)")
+        made.append((shop, erp, name))
+        return erp
+
+    yield make
+    for shop, erp, name in made:
+        shop.sql(f"ALTER SUBSCRIPTION {name} DISABLE")
+        shop.sql(f"ALTER SUBSCRIPTION {name} SET (slot_name = NONE)")
+        shop.sql(f"DROP SUBSCRIPTION {name}")
+        erp.execute(
+            "SELECT pg_terminate_backend(active_pid, 10000) FROM pg_replication_slots WHERE slot_name = %s", [name]
+        )
+        erp.execute("SELECT pg_drop_replication_slot(%s)", [name])
+        erp.close()
+
+
+@pytest.mark.parametrize("central", [PARTITIONED, INHERITED], ids=["partitioned", "plain"])
+def test_what_logical_replication_brings_to_head_office_is_captured(
+    build: Build, replicated: Callable[[Shop], psycopg.Connection], central: str
+) -> None:
+    """Its worker writes row by row, and fires no statement trigger but that of TRUNCATE."""
+    tables = "CREATE TABLE t (id INTEGER, day INTEGER, name TEXT, PRIMARY KEY (id, day))"
+    shop, till = build(central, tables, [{"name": "all", "direction": "down", "table": [{"name": "t"}]}])
+    query = "SELECT id, day, name FROM t ORDER BY id, day"
+    erp = replicated(shop)
+    for statement in (
+        "INSERT INTO t VALUES (1, 1, 'a'), (2, 11, 'b'), (3, 12, 'c')",
+        "UPDATE t SET name = 'changed' WHERE id = 1",
+        "UPDATE t SET day = 2 WHERE id = 3",
+        "DELETE FROM t WHERE id = 2",
+        "TRUNCATE t",
+        "INSERT INTO t VALUES (4, 3, 'd')",
+    ):
+        erp.execute(statement)
+        wanted = erp.execute(query).fetchall()
+        deadline = time.monotonic() + 20
+        while shop.sql(query) != wanted and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert same(shop, till, query) == wanted, statement
 
 
 def test_the_applications_own_answers_stay_its_own(build: Build) -> None:
