@@ -14,6 +14,7 @@ from orchestrator.central.catalog import without_modifier
 from orchestrator.core.filters import Filter
 from orchestrator.core.plan import Plan
 from orchestrator.core.planning import Catalog, CatalogColumn, CatalogTable
+from orchestrator.errors import ConfigError
 
 NAME_BYTES_MAX = 63
 _WIDER = {"smallint": "bigint", "integer": "bigint"}
@@ -57,13 +58,17 @@ def derive(plan: Plan, filters: Mapping[str, Filter], catalog: Catalog) -> list[
     found = []
     for name in sorted(shipped.keys() | routing.keys()):
         source = catalog[name]
+        if unseen := [c.name for c in source.columns if c.virtual and c.name in routing.get(name, ())]:
+            raise ConfigError(
+                "TS-152",
+                f"a filter looks at {name}.{unseen[0]}, which is generated when it is read: no trigger sees it change",
+                hint="make it STORED, or write its expression into the filter",
+            )
         routes = tuple(c.name for c in source.columns if c.name in routing.get(name, ()) and c.name not in source.key)
         replicated = set(shipped[name].column_names) if name in shipped else set()
-        compared = tuple(
-            c.name
-            for c in source.columns
-            if c.name in replicated | set(routes) | set(source.key) | _own_columns(filters, name)
-        )
+        asked = replicated | set(routes) | set(source.key) | _own_columns(filters, name)
+        is_seen = not any(c.virtual for c in source.columns if c.name in asked)
+        compared = tuple(c.name for c in source.columns if (c.name in asked or not is_seen) and not c.virtual)
         hold = object_name("hold", name) if name in shipped else None
         found.append(Captured(name, object_name("log", name), hold, source.key, compared, routes))
     return found

@@ -28,7 +28,8 @@ POLICIES = (
 
 
 class CatalogColumn(msgspec.Struct, frozen=True):
-    """A column of central. `base` is the type under a domain; `plain`: equality of the type is sameness."""
+    """A column of central. `base` is the type under a domain; `plain`: equality of the type is sameness; `virtual`:
+    generated when it is read, so that no trigger sees it."""
 
     name: str
     type: str
@@ -37,6 +38,7 @@ class CatalogColumn(msgspec.Struct, frozen=True):
     identity: bool
     required: bool
     plain: bool
+    virtual: bool = False
 
 
 class CatalogTable(msgspec.Struct, frozen=True):
@@ -139,7 +141,7 @@ def _table(settings: TableSettings, channel: ChannelSettings, catalog: Catalog) 
     if channel.direction == "up" and "policy" not in settings.model_fields_set:
         policy = PolicySpec("append_only")
     _check_stamps(channel, [policy, *(_policy(p, place) for p in settings.column_policy.values())], place)
-    columns = _columns(settings, source, place)
+    columns = _columns(settings, channel, source, place)
     names = {c.name for c in columns}
     for name in [*settings.column_policy, *(settings.notice.columns if settings.notice else ())]:
         if name not in names:
@@ -167,14 +169,22 @@ def unique_rules(source: CatalogTable, travels: Collection[str]) -> tuple[tuple[
     return tuple(r for r in source.unique if set(r) <= set(travels) and set(r) != set(source.key))
 
 
-def _columns(settings: TableSettings, source: CatalogTable, place: str) -> tuple[Column, ...]:
+def _columns(settings: TableSettings, channel: ChannelSettings, source: CatalogTable, place: str) -> tuple[Column, ...]:
+    """What travels: what the settings name, else all but what they exclude and what head office generates."""
     known = [c.name for c in source.columns]
     for name in [*(settings.columns or ()), *(settings.exclude or ()), *settings.map, *settings.encode, *settings.set]:
         if name not in known:
             raise ConfigError("TS-132", f"{place}: there is no column {name}", hint=_nearest(name, known))
     wanted = [c for c in source.columns if not c.generated or c.name in source.key]
     if settings.columns is not None:
-        wanted = [c for c in wanted if c.name in settings.columns]
+        wanted = [c for c in source.columns if c.name in settings.columns]
+        computed = [c.name for c in wanted if c.generated and c.name not in source.key]
+        if computed and channel.direction != "down":
+            raise ConfigError(
+                "TS-151",
+                f"{place}: head office generates {', '.join(computed)}, and takes no value for it from a till",
+                hint="leave it out of `columns`; it can travel in a channel that goes down",
+            )
     wanted = [c for c in wanted if c.name not in (settings.exclude or ()) and c.name not in settings.set]
     names = [c.name for c in wanted]
     for name in source.key:

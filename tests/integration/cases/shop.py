@@ -153,8 +153,8 @@ class Shop:
             book=books,
         )
         self.conn = connect(central_dsn, "head office")
-        self.conn.execute(central.encode())
         try:
+            self.conn.execute(central.encode())
             self.prepared = schema.prepare(self.conn, self.settings)
         except BaseException:
             self.conn.close()

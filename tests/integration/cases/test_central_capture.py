@@ -19,6 +19,7 @@ from orchestrator.central import schema, verify
 from orchestrator.central.agent import CentralAgent
 from orchestrator.core.world import World
 from orchestrator.demo.server import Cluster, Server
+from orchestrator.errors import ConfigError
 from orchestrator.postgres import connect
 from tests.integration.cases.shop import Shop, Till
 
@@ -307,6 +308,44 @@ def test_b62_identity_and_generated_columns(build: Build) -> None:
         (7, 30, 36),
     ]
     assert [(i, n) for i, n, _ in till.sql("SELECT * FROM t ORDER BY id")] == [(1, 11), (2, 20), (7, 30)]
+
+
+def generated(build: Build, kind: str, **table: Any) -> tuple[Shop, Till]:
+    """A table whose `gross` is made of `net`, which does not travel, and goes down as the settings say."""
+    direction = "both" if "policy" in table else "down"
+    central = f"""CREATE TABLE t (id int PRIMARY KEY, net numeric(10,2), name text, seen int,
+                                  gross numeric(10,2) GENERATED ALWAYS AS (net * 1.25) {kind});
+                  CREATE TABLE child (id int PRIMARY KEY, t_id int)"""
+    tables = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, gross NUMERIC); CREATE TABLE child (id INTEGER PRIMARY KEY)"
+    )
+    try:
+        return build(central, tables, [{"name": "all", "direction": direction, "table": [table]}])
+    except psycopg.errors.SyntaxError:
+        pytest.skip("this PostgreSQL has no virtual columns")
+
+
+@pytest.mark.parametrize("kind", ["STORED", "VIRTUAL"])
+def test_b62_a_generated_column_goes_down_where_it_is_named_and_filters_see_it(build: Build, kind: str) -> None:
+    """Transition tables do not have what is generated when it is read."""
+    shop, till = generated(build, kind, name="t", columns=["id", "name", "gross"], filter="gross > 5")
+    shop.sql("INSERT INTO t VALUES (1, 10, 'a'), (2, 20, 'b'), (3, 1, 'c')")
+    query = "SELECT id, name, gross FROM t WHERE gross > 5 ORDER BY id"
+    assert same(shop, till, query) == [(1, "a", 12.5), (2, "b", 25)]
+    shop.sql("UPDATE t SET net = 11 WHERE id = 1")
+    shop.sql("UPDATE t SET net = net + 9 WHERE id = 3")
+    assert same(shop, till, query) == [(1, "a", 13.75), (2, "b", 25), (3, "c", 12.5)]
+    shop.sql("UPDATE t SET net = 0 WHERE id = 2")
+    assert same(shop, till, query) == [(1, "a", 13.75), (3, "c", 12.5)]
+    assert till.sql("SELECT count(*) FROM t") == [(2,)]
+
+
+def test_b62_what_is_generated_is_not_asked_of_tills_nor_looked_at_where_no_trigger_sees_it(build: Build) -> None:
+    with pytest.raises(ConfigError, match=r"TS-151 .*gross"):
+        generated(build, "STORED", name="t", columns=["id", "gross"], policy="column_merge")
+    other = {"name": "child", "filter": "EXISTS (SELECT 1 FROM t WHERE t.id = child.t_id AND t.gross > 5)"}
+    with pytest.raises(ConfigError, match=r"TS-152 .*public\.t\.gross"):
+        generated(build, "VIRTUAL", **other)
 
 
 def test_b67_an_application_without_rights_on_ours_writes_as_before(build: Build) -> None:
