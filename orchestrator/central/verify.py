@@ -59,8 +59,8 @@ def _of_table(
         if row is None:
             yield Difference(captured.tab, shown, "is missing")
         elif row["enabled"] != enabled:
-            off = "is disabled" if row["enabled"] == "D" else "does not fire when it should"
-            yield Difference(captured.tab, shown, off)
+            wrong = {"A": "does not fire always", "R": "does not fire for what is replicated alone"}[enabled]
+            yield Difference(captured.tab, shown, "is disabled" if row["enabled"] == "D" else wrong)
         elif row["body"] != bodies[name] or not row["definer"] or not row["config"]:
             yield Difference(captured.tab, shown, "runs an altered function")
         elif _plain(row["definition"]) != _plain(statements.as_string(conn)):

@@ -88,6 +88,11 @@ def test_what_is_not_installed_is_said_with_what_else_is_wrong(place: Place, com
             ["tillsync_delete_item", "altered"],
         ),
         (
+            "ALTER TABLE item ENABLE ALWAYS TRIGGER tillsync_replica_item",
+            "capture",
+            ["tillsync_replica_item", "replicated alone"],
+        ),
+        (
             "CREATE TRIGGER stray AFTER INSERT ON sale FOR EACH STATEMENT"
             " EXECUTE FUNCTION tillsync.tillsync_truncate_item()",
             "capture",

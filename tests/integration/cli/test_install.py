@@ -176,7 +176,7 @@ def test_a_table_that_is_no_longer_replicated_loses_its_triggers(place: Place, c
     assert "spare" in str(command("install", "central", "--json").json["created"])
     place.write_settings()
     dropped = command("install", "central", "--json").json["dropped"]
-    assert len([name for name in dropped if name.startswith("trigger") and name.endswith("on spare")]) == 4
+    assert len([name for name in dropped if name.startswith("trigger") and name.endswith("on spare")]) == 5
 
 
 def test_sqlite3_shell_form(place: Place, command: Command) -> None:
