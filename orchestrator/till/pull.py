@@ -81,6 +81,8 @@ def _take_plan(db: apsw.Connection, relay: Relay, world: World, top: int, *, is_
     plan, before = plans.decode(body), schema.stored_plan(db)
     mine = state.load(db).plan_version
     if plan.version < mine and not is_lost:
+        for statement in watch.missing_columns(db):
+            db.execute(statement)
         return 0
     check_age(db, plan)
     if plan.version < mine:

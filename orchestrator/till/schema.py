@@ -152,9 +152,7 @@ def _work(db: apsw.Connection, plan: Plan, instance: str, node: str | None = Non
 def _own_tables(db: apsw.Connection, plan: Plan, tables: list[Table], instance: str, is_new: bool) -> Iterator[str]:
     if not is_new and not _has_column(db, "tillsync_notice", "acked_by"):
         yield "ALTER TABLE tillsync_notice ADD COLUMN acked_by TEXT"
-    if not is_new and watch.exists(db) and not _has_column(db, "tillsync_watch", "plan_digest"):
-        yield "ALTER TABLE tillsync_watch ADD COLUMN plan_digest TEXT"
-        yield "ALTER TABLE tillsync_watch ADD COLUMN plan_top INTEGER"
+    yield from watch.missing_columns(db)
     if not is_new and not shapes.has_encodings(db):
         yield "ALTER TABLE tillsync_shape ADD COLUMN encodings TEXT NOT NULL DEFAULT '[]'"
     yield assets.text(SCHEMA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import md5
 
 import apsw
@@ -29,6 +30,13 @@ def exists(db: apsw.Connection) -> bool:
     return bool(rows(db, "SELECT 1 FROM main.sqlite_master WHERE type = 'table' AND name = 'tillsync_watch'"))
 
 
+def missing_columns(db: apsw.Connection) -> Iterator[str]:
+    """The statements that bring on the table of a version that did not note which plan it took."""
+    if exists(db) and not any(c[1] == "plan_digest" for c in rows(db, "PRAGMA main.table_info(tillsync_watch)")):
+        yield "ALTER TABLE tillsync_watch ADD COLUMN plan_digest TEXT"
+        yield "ALTER TABLE tillsync_watch ADD COLUMN plan_top INTEGER"
+
+
 def plan_is_read(db: apsw.Connection, version: int, digest: str | None) -> bool:
     """Whether the till has the relay's plan, which is of that version and MD5 (None: a relay that does not tell).
 
@@ -53,7 +61,8 @@ def note_plan(db: apsw.Connection, body: str, top: int) -> bool:
 
 def plan_top(db: apsw.Connection, top: int) -> int:
     """Ticks above this one were made when the till had its plan. `top`: the relay's newest, above which all were."""
-    noted = value(db, "SELECT plan_top FROM tillsync_watch") or 0
-    if top < noted:
-        db.execute("UPDATE tillsync_watch SET plan_top = ?", (top,))
-    return min(top, noted)
+    noted = value(db, "SELECT plan_top FROM tillsync_watch")
+    if noted is not None and noted <= top:
+        return int(noted)
+    db.execute("UPDATE tillsync_watch SET plan_top = ?", (top,))
+    return top
