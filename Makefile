@@ -42,6 +42,7 @@ test-long: export TILLSYNC_MERGE_SEEDS ?= 5
 test-long: export TILLSYNC_MODEL_EXAMPLES ?= 20000
 test-long: export TILLSYNC_MODEL_STEPS ?= 50
 test-long: export TILLSYNC_REAL_SCHEDULES ?= 500
+test-long: export TILLSYNC_DRIFT_SCHEDULES ?= 300
 test-long: export TILLSYNC_REAL_STEPS ?= 70
 test-long: export TILLSYNC_HOSTILE_EXAMPLES ?= 1000
 test-long: export TILLSYNC_ROUND_TRIP_EXAMPLES ?= 20000

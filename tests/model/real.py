@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -120,15 +120,31 @@ class RealCentral:
 
 
 class RealChain:
-    """Head office, relay and three tills; begun anew by `begin` for each schedule."""
+    """Head office, relay and three tills; begun anew by `begin` for each schedule.
 
-    def __init__(self, database: Callable[..., str], server: Server, world: World, directory: Path) -> None:
-        both = "".join(map(_CENTRAL.format, BOTH)) + _SALES + papers.CENTRAL
-        tables = "".join(map(_TILL.format, TABLES)) + papers.TILL
-        self.shop = Shop(database, world, directory, central=both, till=tables, channels=_CHANNELS)
+    central, till, channels: tables of either end, and channels of theirs, beside those that every schedule has.
+    drifted: something was written that nobody captured, so that not all of what happened can be told.
+    """
+
+    def __init__(
+        self,
+        database: Callable[..., str],
+        server: Server,
+        world: World,
+        directory: Path,
+        *,
+        central: str = "",
+        till: str = "",
+        channels: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        both = "".join(map(_CENTRAL.format, BOTH)) + _SALES + papers.CENTRAL + central
+        tables = "".join(map(_TILL.format, TABLES)) + papers.TILL + till
+        told = [*_CHANNELS, *map(dict, channels)]
+        self.shop = Shop(database, world, directory, central=both, till=tables, channels=told)
         self.world, self.directory, self._machine = world, directory, Machine(self.shop, server)
         for node, store in STORES.items():
             self.shop.till(node, store)
+        self._settings, self._prepared = self.shop.settings, self.shop.prepared
         self.shop.settle()
         self.back_up("office", "relay", suffix="new")
         self._new = {node: copy_of(till, directory / f"{node}.new") for node, till in self.shop.tills.items()}
@@ -137,7 +153,7 @@ class RealChain:
     def begin(self, part_rows_max: int = 5_000) -> None:
         """A chain with nothing in it, whose uploads and ticks are cut into parts of so many rows."""
         cut = {"part_rows_max": part_rows_max}
-        self.shop.settings = self.shop.settings.model_copy(update=cut)
+        self.shop.settings, self.shop.prepared = self._settings.model_copy(update=cut), self._prepared
         for till in self.shop.tills.values():
             till.settings = till.settings.model_copy(update=cut)
         self.put_back("office", "relay", suffix="new")
@@ -147,7 +163,7 @@ class RealChain:
         self.tills = {node: RealTill(node, self.shop.tills[node], self.shop) for node in STORES}
         self.images: dict[Position, Edit] = {}
         self.clock, self.calm, self._papers, self.moved = 1, True, 0, False
-        self.forgot = False
+        self.forgot = self.drifted = False
         self.sales: dict[str, set[Row]] = {}
         self.dead: set[str] = set()
         self.notes: dict[str, list[tuple[tuple[int, str], str]]] = {}

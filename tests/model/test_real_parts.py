@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -112,15 +112,16 @@ def chain(
         yield made
 
 
-def play(chain: RealChain, seed: int) -> None:
+def play(chain: RealChain, seed: int, machine: type[RealMachine] = RealMachine, more: Iterable[str] = ()) -> None:
     """One schedule; in every third nothing is restored, so that nothing at all may be missing, and in every fourth tills
-    change their stores."""
+    change their stores. more: rules that the machine has beside the model's."""
     chain.begin(part_rows_max=2 if seed % 2 else 5_000)
     rng = Random(seed)
-    kind = type("Kept", (RealMachine,), {"kept": chain})
+    kind = type("Kept", (machine,), {"kept": chain})
     played = kind()
     rules = [name for name in RULES if seed % 3 or name not in FAULTS]
     rules += [MOVES] if seed % 4 == 0 else []
+    rules += sorted(set(more) - set(RULES) - {MOVES})
     for _ in range(STEPS):
         getattr(played, rng.choice(rules))(seed=rng.getrandbits(20))
     played.teardown()
