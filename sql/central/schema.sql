@@ -202,7 +202,10 @@ SELECT s.tab, c.oid IS NULL AS gone,
            (SELECT string_agg(a.attnum || ':' || a.xmin, ',' ORDER BY a.attnum) FROM pg_catalog.pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0),
            (SELECT string_agg(i.indexrelid || ':' || i.xmin, ',' ORDER BY i.indexrelid) FROM pg_catalog.pg_index i
-             WHERE i.indrelid = c.oid AND i.indisunique))) AS shape,
+             WHERE i.indrelid = c.oid AND i.indisunique),
+           (SELECT string_agg(d.oid::text, ',' ORDER BY d.adnum) FROM pg_catalog.pg_attrdef d
+              JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
+             WHERE d.adrelid = c.oid))) AS shape,
        md5(concat_ws(' ', c.oid, l.oid, h.oid,
            (SELECT string_agg(concat_ws(':', t.oid, t.xmin, p.oid, p.xmin), ',' ORDER BY t.oid)
               FROM pg_catalog.pg_trigger t
@@ -224,11 +227,12 @@ SELECT s.tab, c.oid IS NULL AS gone,
   LEFT JOIN pg_catalog.pg_class l ON l.oid = to_regclass('tillsync.' || quote_ident(k.log))
   LEFT JOIN pg_catalog.pg_class h ON h.oid = to_regclass('tillsync.' || quote_ident(k.hold))
 OFFSET 0;  -- planned once, whatever asks
--- what tells values that were rewritten by DDL, which fires no trigger. made: each column's number and its catalog row's
--- version, by name; heap: where the rows lie
+-- what tells values that were rewritten by DDL, which fires no trigger. made: each column's number, its catalog row's
+-- version and, if it is generated, by what, by name; heap: where the rows lie
 CREATE OR REPLACE VIEW tillsync.made AS
 SELECT s.tab,
-       (SELECT jsonb_object_agg(a.attname, jsonb_build_array(a.attnum, a.xmin::text)) FROM pg_catalog.pg_attribute a
+       (SELECT jsonb_object_agg(a.attname, jsonb_build_array(a.attnum, a.xmin::text, d.oid)) FROM pg_catalog.pg_attribute a
+          LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS made,
        md5(concat_ws(' ', pg_relation_filenode(c.oid),
            (SELECT string_agg(pg_relation_filenode(p.relid)::text, ',' ORDER BY p.relid::oid) FROM pg_partition_tree(c.oid) p))) AS heap
@@ -236,13 +240,14 @@ SELECT s.tab,
   JOIN pg_catalog.pg_class c
     ON c.oid = to_regclass(quote_ident(split_part(s.tab, '.', 1)) || '.' || quote_ident(substr(s.tab, strpos(s.tab, '.') + 1)));
 -- tables of which rows may have changed that nobody captured: what captures them is not what it was, a column is another one
--- under the same name, or a rewrite altered it
+-- under the same name, is generated otherwise, or a rewrite altered it
 CREATE OR REPLACE VIEW tillsync.torn AS
 SELECT w.tab FROM tillsync.watched w JOIN tillsync.seen s USING (tab)
  WHERE s.guard <> w.guard
     OR EXISTS (SELECT FROM tillsync.made m, jsonb_each(s.made) old JOIN jsonb_each(m.made) new USING (key)
                 WHERE m.tab = w.tab
-                  AND (old.value -> 0 <> new.value -> 0 OR old.value <> new.value AND s.heap <> m.heap));
+                  AND (old.value -> 0 <> new.value -> 0 OR old.value -> 2 <> new.value -> 2
+                       OR old.value <> new.value AND s.heap <> m.heap));
 
 -- reports of comparisons. scope: what was compared, empty for everything; totals: its sums, which make the trend
 CREATE TABLE IF NOT EXISTS tillsync.reconciliation (
