@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from orchestrator import assets
 from orchestrator.central import books, capture, catalog, streams
@@ -122,10 +124,17 @@ def installed(conn: psycopg.Connection) -> Prepared:
     return derived(plan, catalog.read(conn))
 
 
-def script(prepared: Prepared, *, plan: Plan | None = None, only: Collection[str] | None = None) -> sql.Composed:
+def script(
+    prepared: Prepared,
+    *,
+    plan: Plan | None = None,
+    only: Collection[str] | None = None,
+    looked: Mapping[str, Any] | None = None,
+) -> sql.Composed:
     """The whole installation as one script for a DBA who runs it himself; running it again changes nothing.
 
     plan: the one to be stored, where tables of it are gone. only: tables whose capture is made, the others have theirs.
+    looked: by name, the tables that are in order now if they are still as they were (ddl, guard) when looked at.
     """
     stored = plan or prepared.plan
     parts: list[sql.Composable] = [
@@ -141,19 +150,26 @@ def script(prepared: Prepared, *, plan: Plan | None = None, only: Collection[str
         parts.append(capture.script(captured, source, is_stamped=captured.tab in stamped))
         parts.append(_save_captured(captured))
     parts.append(_save_plan(stored))
+    known = None if looked is None else Jsonb({**{name: {} for name in only or ()}, **looked})
     watched = sorted({table.name for _, table in stored.tables()} | {c.tab for c in prepared.captured})
-    parts.append(sql.SQL(assets.template("sql/central/save_seen.sql")).format(tables=watched))
+    parts.append(sql.SQL(assets.template("sql/central/save_seen.sql")).format(tables=watched, looked=known))
     return sql.SQL("\n").join(parts)
 
 
-def install(
-    conn: psycopg.Connection, prepared: Prepared, *, plan: Plan | None = None, only: Collection[str] | None = None
-) -> None:
+def install(conn: psycopg.Connection, prepared: Prepared) -> None:
     """Install or bring up to date, whole or not at all. Triggers of tables that are no longer captured go."""
     with conn.transaction():
-        conn.execute(script(prepared, plan=plan, only=only))
+        conn.execute(script(prepared))
         _drop_triggers(conn, keep=prepared.triggers())
         streams.refresh(conn, prepared.plan, prepared.filters)
+
+
+def mend(
+    conn: psycopg.Connection, prepared: Prepared, plan: Plan, only: Collection[str], looked: Mapping[str, Any]
+) -> None:
+    """As `install`, of the tables that need it, within the caller's transaction; `script` says what the rest is."""
+    conn.execute(script(prepared, plan=plan, only=only, looked=looked))
+    streams.refresh(conn, prepared.plan, prepared.filters)
 
 
 def outnumber(conn: psycopg.Connection, version: int) -> None:
@@ -170,12 +186,16 @@ def uninstall(conn: psycopg.Connection) -> None:
         conn.execute("DROP SCHEMA IF EXISTS tillsync CASCADE")
 
 
-def _drop_triggers(conn: psycopg.Connection, keep: Collection[tuple[str, str]]) -> None:
+def strays(conn: psycopg.Connection, keep: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Triggers of ours that are not among those to keep: the table that each is on, and its name."""
     with conn.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(assets.query("central.triggers_of_ours")).fetchall()
-    for row in found:
-        if (row["tab"], row["trigger"]) not in keep:
-            conn.execute(capture.removal(row["tab"], row["trigger"]))
+    return [(row["tab"], row["trigger"]) for row in found if (row["tab"], row["trigger"]) not in keep]
+
+
+def _drop_triggers(conn: psycopg.Connection, keep: Collection[tuple[str, str]]) -> None:
+    for tab, trigger in strays(conn, keep):
+        conn.execute(capture.removal(tab, trigger))
 
 
 def _save_plan(plan: Plan) -> sql.Composed:

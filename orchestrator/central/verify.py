@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from orchestrator import assets
@@ -22,11 +23,14 @@ _CREATE, _END = re.compile(r"^.*?CREATE( OR REPLACE)?(?= TRIGGER)", re.DOTALL), 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing of ours that is not as it would be generated: `what` says how."""
+    """One thing of ours that is not as it would be generated: `what` says how. is_stray: it is too many. repair: the
+    statements that put it right by themselves, where it is a trigger of a table below the captured one."""
 
     table: str
     name: str
     what: str
+    is_stray: bool = False
+    repair: sql.Composed | None = None
 
 
 def differences(conn: psycopg.Connection, prepared: Prepared) -> list[Difference]:
@@ -39,7 +43,8 @@ def differences(conn: psycopg.Connection, prepared: Prepared) -> list[Difference
     for captured in prepared.captured:
         made += _of_table(conn, prepared, captured, there, own)
     known = prepared.triggers()
-    made += [Difference(tab, name, "is not of the plan") for tab, name in there if (tab, name) not in known]
+    strays = (at for at in there if at not in known)
+    made += [Difference(tab, name, "is not of the plan", is_stray=True) for tab, name in strays]
     return made
 
 
@@ -56,15 +61,16 @@ def _of_table(
     for table, name, enabled, statements in capture.triggers(captured, source):
         shown = name if table == captured.tab else f"{name} on {table}"
         row = there.get((table, name))
+        repair = statements if table != captured.tab else None
         if row is None:
-            yield Difference(captured.tab, shown, "is missing")
+            yield Difference(captured.tab, shown, "is missing", repair=repair)
         elif row["enabled"] != enabled:
             wrong = {"A": "does not fire always", "R": "does not fire for what is replicated alone"}[enabled]
-            yield Difference(captured.tab, shown, "is disabled" if row["enabled"] == "D" else wrong)
+            yield Difference(captured.tab, shown, "is disabled" if row["enabled"] == "D" else wrong, repair=repair)
         elif row["body"] != bodies[name] or not row["definer"] or not row["config"]:
             yield Difference(captured.tab, shown, "runs an altered function")
         elif _plain(row["definition"]) != _plain(statements.as_string(conn)):
-            yield Difference(captured.tab, shown, "is altered")
+            yield Difference(captured.tab, shown, "is altered", repair=repair)
     for table, wanted in capture.own_tables(captured, source).items():
         if table not in own:
             yield Difference(captured.tab, table, "is missing")

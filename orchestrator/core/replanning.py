@@ -63,7 +63,7 @@ def _table(
     kept = [
         msgspec.structs.replace(c, type=by_name[c.name].type, kind=values.kind_of(by_name[c.name].base))
         for c in table.columns
-        if c.name in by_name
+        if c.name in by_name and not (channel.goes_up and by_name[c.name].generated and c.name not in source.key)
     ]
     columns = (*kept, *_added(table, source, seen.get(table.name), settings.get(table.name)))
     for column in columns:

@@ -14,7 +14,7 @@ from orchestrator.relay.messages import Hello, Part, TickHead
 from orchestrator.till import asked, drift, reconcile, schema, staging, state, watch
 from orchestrator.till.apply import apply
 from orchestrator.till.changelog import settled
-from orchestrator.till.database import rows
+from orchestrator.till.database import rows, transaction
 from orchestrator.till.fitness import check_age
 from orchestrator.till.large import apply_large
 from orchestrator.till.relay import Relay
@@ -81,16 +81,18 @@ def _take_plan(db: apsw.Connection, relay: Relay, world: World, top: int, *, is_
     plan, before = plans.decode(body), schema.stored_plan(db)
     mine = state.load(db).plan_version
     if plan.version < mine and not is_lost:
-        for statement in watch.missing_columns(db):
-            db.execute(statement)
+        watch.bring_on(db)
         return 0
     check_age(db, plan)
     if plan.version < mine:
         log.warning("head office has lost this till's plan, and works by an older one", lost=mine, plan=plan.version)
-    drift.tell(schema.install(db, plan, world, partial=True))
-    is_another = watch.note_plan(db, body, top)
-    if is_another and plan.version <= mine:  # what lies between the two nobody knows
-        _start_over(db)
+    is_another = watch.digest_of(body) != (watch.noted_digest(db) or watch.digest_of(body))
+    with transaction(db):
+        report = schema.install_within(db, plan, instance=str(world.random63()))
+        watch.note_plan(db, body, top)
+        if is_another and plan.version <= mine:  # what lies between the two nobody knows
+            _want_everything(db)
+    drift.tell(report)
     world.crash("pull.plan")
     return int(plan != before)
 
@@ -129,8 +131,12 @@ def _start_over(db: apsw.Connection) -> None:
     """The till's history and the relay's have parted: every stream needs a snapshot again. The epoch stays as it is,
     because the first tick of another one has more to settle."""
     with settled(db):
-        db.execute("UPDATE tillsync_stream SET loaded_tick = 0 WHERE loaded_tick IS NOT NULL")
-        db.execute("UPDATE tillsync_state SET tick = 0, token = 0")
+        _want_everything(db)
+
+
+def _want_everything(db: apsw.Connection) -> None:
+    db.execute("UPDATE tillsync_stream SET loaded_tick = 0 WHERE loaded_tick IS NOT NULL")
+    db.execute("UPDATE tillsync_state SET tick = 0, token = 0")
 
 
 def _follow(db: apsw.Connection, relay: Relay, world: World, hello: Hello, lock_ms_max: float) -> int:

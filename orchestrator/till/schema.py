@@ -166,6 +166,9 @@ def _own_tables(db: apsw.Connection, plan: Plan, tables: list[Table], instance: 
     body = apsw.format_sql_value(plans.encode(plan).decode())
     yield f"DELETE FROM tillsync_plan WHERE version <> {plan.version}"
     yield f"INSERT OR REPLACE INTO tillsync_plan (version, body) VALUES ({plan.version}, {body})"
+    # which of that number it is, and when it came, says whoever took it
+    forget = "UPDATE tillsync_watch SET plan_digest = NULL, plan_top = NULL"
+    yield f"{forget} WHERE (SELECT plan_version FROM tillsync_state) <> {plan.version}"
     yield f"UPDATE tillsync_state SET plan_version = {plan.version}"
 
 

@@ -8,7 +8,7 @@ from hashlib import md5
 import apsw
 
 from orchestrator import __version__
-from orchestrator.till.database import rows, value
+from orchestrator.till.database import rows, transaction, value
 
 NOTE = "UPDATE tillsync_watch SET schema_version = (SELECT schema_version FROM pragma_schema_version)"
 """Run in the transaction that found, or put, everything in order."""
@@ -32,9 +32,17 @@ def exists(db: apsw.Connection) -> bool:
 
 def missing_columns(db: apsw.Connection) -> Iterator[str]:
     """The statements that bring on the table of a version that did not note which plan it took."""
-    if exists(db) and not any(c[1] == "plan_digest" for c in rows(db, "PRAGMA main.table_info(tillsync_watch)")):
-        yield "ALTER TABLE tillsync_watch ADD COLUMN plan_digest TEXT"
-        yield "ALTER TABLE tillsync_watch ADD COLUMN plan_top INTEGER"
+    there = {c[1] for c in rows(db, "PRAGMA main.table_info(tillsync_watch)")}
+    for name, kind in (("plan_digest", "TEXT"), ("plan_top", "INTEGER")):
+        if there and name not in there:
+            yield f"ALTER TABLE tillsync_watch ADD COLUMN {name} {kind}"
+
+
+def bring_on(db: apsw.Connection) -> None:
+    """Makes of an earlier version's table what this one needs."""
+    with transaction(db):
+        for statement in missing_columns(db):
+            db.execute(statement)
 
 
 def plan_is_read(db: apsw.Connection, version: int, digest: str | None) -> bool:
@@ -51,12 +59,24 @@ def plan_is_read(db: apsw.Connection, version: int, digest: str | None) -> bool:
     return bool(software == __version__ and version <= mine and (version < mine or digest in (None, noted)))
 
 
-def note_plan(db: apsw.Connection, body: str, top: int) -> bool:
-    """The till has taken the plan `body`, when the relay's newest tick was `top`. Whether another was noted before."""
-    digest = md5(body.encode(), usedforsecurity=False).hexdigest()
-    before = value(db, "SELECT plan_digest FROM tillsync_watch")
-    db.execute("UPDATE tillsync_watch SET software = ?, plan_digest = ?, plan_top = ?", (__version__, digest, top))
-    return before not in (None, digest)
+def digest_of(body: str) -> str:
+    """As the relay tells it of its plan."""
+    return md5(body.encode(), usedforsecurity=False).hexdigest()
+
+
+def noted_digest(db: apsw.Connection) -> str | None:
+    """The MD5 of the plan that the till has, None where it was not noted."""
+    try:
+        found: str | None = value(db, "SELECT plan_digest FROM tillsync_watch")
+    except apsw.SQLError:  # installed by a version that did not note it
+        return None
+    return found
+
+
+def note_plan(db: apsw.Connection, body: str, top: int) -> None:
+    """The till has taken the plan `body`, when the relay's newest tick was `top`."""
+    noted = (__version__, digest_of(body), top)
+    db.execute("UPDATE tillsync_watch SET software = ?, plan_digest = ?, plan_top = ?", noted)
 
 
 def plan_top(db: apsw.Connection, top: int) -> int:

@@ -49,7 +49,7 @@ SELECT n.nspname AS schema, c.relname AS table, c.relkind::text AS kind,
        SELECT jsonb_agg(m.nspname || '.' || p.relname ORDER BY m.nspname, p.relname) FILTER (WHERE p.oid <> c.oid) AS parts,
               jsonb_agg(m.nspname || '.' || p.relname ORDER BY m.nspname, p.relname) FILTER (WHERE p.relkind = 'r') AS leaves
          FROM tree JOIN pg_catalog.pg_class p USING (oid) JOIN pg_catalog.pg_namespace m ON m.oid = p.relnamespace
-        WHERE p.relkind IN ('r', 'p')) below
+        WHERE p.relkind IN ('r', 'p') AND (p.relpersistence <> 't' OR p.oid = c.oid)) below
  WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tillsync', 'relay') AND n.nspname !~ '^pg_'
  ORDER BY 1, 2
@@ -69,12 +69,16 @@ SELECT n.nspname || '.' || c.relname AS tab, t.tgname AS trigger, p.proname AS f
 
 -- name: drifted
 -- tables of the plan that look otherwise than when they were last in order
-SELECT w.tab, w.gone, s.columns AS seen, w.shape || w.guard AS digest
+SELECT w.tab, w.gone, s.columns AS seen, w.shape || w.guard AS digest, w.guard
   FROM tillsync.watched w JOIN tillsync.seen s USING (tab)
  WHERE (s.shape, s.guard) IS DISTINCT FROM (w.shape, w.guard) ORDER BY w.tab
 
--- name: torn
-SELECT tab FROM tillsync.torn
+-- name: unseen
+-- of each table of the plan: ddl, as tillsync.made has it, and whether rows may have changed that nobody captured
+SELECT m.tab, m.ddl, m.tab IN (SELECT t.tab FROM tillsync.torn t) AS torn FROM tillsync.made m
+
+-- name: came
+SELECT tab, part FROM tillsync.came WHERE has_rows ORDER BY part
 
 -- name: captured
 SELECT tab, key, columns, routing FROM tillsync.captured

@@ -184,8 +184,8 @@ CREATE INDEX IF NOT EXISTS parked_xid ON tillsync.parked (xid);
 CREATE INDEX IF NOT EXISTS parked_open ON tillsync.parked (node, seq) WHERE state = 'parked';
 
 -- the tables of the plan as they were when their capture was last found, or put, in order: their columns, and two digests.
--- shape: of the table's columns and unique rules; guard: of what captures it, and which tables are below it. They are made of the catalog rows' own
--- versions, so that a trigger which was switched off and on again shows, too. made, heap: as tillsync.made tells
+-- shape: of the table's columns, its unique rules, and the tables below it; guard: of what captures it. They are made of the
+-- catalog rows' own versions, so that a trigger which was switched off and on again shows, too. The rest as tillsync.made tells
 CREATE TABLE IF NOT EXISTS tillsync.seen (
     tab          text PRIMARY KEY,
     columns      text[],
@@ -194,6 +194,7 @@ CREATE TABLE IF NOT EXISTS tillsync.seen (
 );
 ALTER TABLE tillsync.seen ADD COLUMN IF NOT EXISTS made jsonb;
 ALTER TABLE tillsync.seen ADD COLUMN IF NOT EXISTS heap text;
+ALTER TABLE tillsync.seen ADD COLUMN IF NOT EXISTS parts jsonb;
 CREATE OR REPLACE VIEW tillsync.watched AS
 SELECT s.tab, c.oid IS NULL AS gone,
        (SELECT coalesce(array_agg(a.attname::text ORDER BY a.attnum), '{}') FROM pg_catalog.pg_attribute a
@@ -205,21 +206,22 @@ SELECT s.tab, c.oid IS NULL AS gone,
              WHERE i.indrelid = c.oid AND i.indisunique),
            (SELECT string_agg(d.oid::text, ',' ORDER BY d.adnum) FROM pg_catalog.pg_attrdef d
               JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
-             WHERE d.adrelid = c.oid))) AS shape,
+             WHERE d.adrelid = c.oid),
+           CASE WHEN c.relhassubclass THEN
+               (WITH RECURSIVE part (oid, since) AS (
+                    SELECT i.inhrelid, i.xmin::text FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid
+                    UNION ALL
+                    SELECT i.inhrelid, i.xmin::text FROM part JOIN pg_catalog.pg_inherits i ON i.inhparent = part.oid)
+                SELECT string_agg(concat_ws(':', m.oid, m.since, t.oid, t.xmin, p.xmin), ',' ORDER BY m.oid, t.oid)
+                  FROM part m
+                  LEFT JOIN (pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p
+                             ON p.oid = t.tgfoid AND p.pronamespace = (SELECT to_regnamespace('tillsync'))) ON t.tgrelid = m.oid)
+           END)) AS shape,
        md5(concat_ws(' ', c.oid, l.oid, h.oid,
            (SELECT string_agg(concat_ws(':', t.oid, t.xmin, p.oid, p.xmin), ',' ORDER BY t.oid)
               FROM pg_catalog.pg_trigger t
               JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-             WHERE t.tgrelid = c.oid AND p.pronamespace = (SELECT to_regnamespace('tillsync'))),
-           CASE WHEN c.relhassubclass THEN
-               (WITH RECURSIVE part (oid) AS (
-                    SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid
-                    UNION SELECT i.inhrelid FROM part JOIN pg_catalog.pg_inherits i ON i.inhparent = part.oid)
-                SELECT string_agg(concat_ws(':', m.oid, t.oid, t.xmin), ',' ORDER BY m.oid, t.oid)
-                  FROM part m
-                  LEFT JOIN (pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p
-                             ON p.oid = t.tgfoid AND p.pronamespace = (SELECT to_regnamespace('tillsync'))) ON t.tgrelid = m.oid)
-           END)) AS guard
+             WHERE t.tgrelid = c.oid AND p.pronamespace = (SELECT to_regnamespace('tillsync'))))) AS guard
   FROM tillsync.seen s
   LEFT JOIN tillsync.captured k ON k.tab = s.tab
   LEFT JOIN pg_catalog.pg_class c
@@ -227,27 +229,53 @@ SELECT s.tab, c.oid IS NULL AS gone,
   LEFT JOIN pg_catalog.pg_class l ON l.oid = to_regclass('tillsync.' || quote_ident(k.log))
   LEFT JOIN pg_catalog.pg_class h ON h.oid = to_regclass('tillsync.' || quote_ident(k.hold))
 OFFSET 0;  -- planned once, whatever asks
--- what tells values that were rewritten by DDL, which fires no trigger. made: each column's number, its catalog row's
--- version and, if it is generated, by what, by name; heap: where the rows lie
+-- what tells changes that fire no trigger. made: each column's number, its catalog row's version and, if it is generated, by
+-- what, by name; heap: where the rows lie; parts: of each table below, since when it is there and what captures it, by its oid;
+-- ddl: all of that but the triggers
 CREATE OR REPLACE VIEW tillsync.made AS
-SELECT s.tab,
-       (SELECT jsonb_object_agg(a.attname, jsonb_build_array(a.attnum, a.xmin::text, d.oid)) FROM pg_catalog.pg_attribute a
-          LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS made,
-       md5(concat_ws(' ', pg_relation_filenode(c.oid),
-           (SELECT string_agg(pg_relation_filenode(p.relid)::text, ',' ORDER BY p.relid::oid) FROM pg_partition_tree(c.oid) p))) AS heap
+SELECT s.tab, m.made, m.heap, below.parts, md5(concat_ws(' ', m.made, m.heap, below.since)) AS ddl
   FROM tillsync.seen s
   JOIN pg_catalog.pg_class c
-    ON c.oid = to_regclass(quote_ident(split_part(s.tab, '.', 1)) || '.' || quote_ident(substr(s.tab, strpos(s.tab, '.') + 1)));
+    ON c.oid = to_regclass(quote_ident(split_part(s.tab, '.', 1)) || '.' || quote_ident(substr(s.tab, strpos(s.tab, '.') + 1)))
+ CROSS JOIN LATERAL (
+       SELECT jsonb_object_agg(a.attname, jsonb_build_array(a.attnum, a.xmin::text, d.oid)) AS made,
+              md5(concat_ws(' ', pg_relation_filenode(c.oid),
+                  (SELECT string_agg(pg_relation_filenode(p.relid)::text, ',' ORDER BY p.relid::oid)
+                     FROM pg_partition_tree(c.oid) p))) AS heap
+         FROM pg_catalog.pg_attribute a
+         LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated <> ''
+        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) m
+ CROSS JOIN LATERAL (
+       WITH RECURSIVE part (oid, since) AS (
+            SELECT i.inhrelid, i.xmin::text FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid
+            UNION ALL SELECT i.inhrelid, i.xmin::text FROM part JOIN pg_catalog.pg_inherits i ON i.inhparent = part.oid)
+       SELECT coalesce(jsonb_object_agg(p.oid, jsonb_build_array(part.since,
+                  (SELECT string_agg(concat_ws(':', t.oid, t.xmin, f.xmin), ',' ORDER BY t.oid)
+                     FROM pg_catalog.pg_trigger t
+                     JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid AND f.pronamespace = (SELECT to_regnamespace('tillsync'))
+                    WHERE t.tgrelid = p.oid))), '{}') AS parts,
+              string_agg(concat_ws(':', p.oid, part.since), ',' ORDER BY p.oid) AS since
+         FROM part JOIN pg_catalog.pg_class p ON p.oid = part.oid AND p.relpersistence <> 't') below;
 -- tables of which rows may have changed that nobody captured: what captures them is not what it was, a column is another one
--- under the same name, is generated otherwise, or a rewrite altered it
+-- under the same name, is generated otherwise, or a rewrite altered it; or a table below is gone, or was away
 CREATE OR REPLACE VIEW tillsync.torn AS
 SELECT w.tab FROM tillsync.watched w JOIN tillsync.seen s USING (tab)
  WHERE s.guard <> w.guard
     OR EXISTS (SELECT FROM tillsync.made m, jsonb_each(s.made) old JOIN jsonb_each(m.made) new USING (key)
                 WHERE m.tab = w.tab
                   AND (old.value -> 0 <> new.value -> 0 OR old.value -> 2 <> new.value -> 2
-                       OR old.value <> new.value AND s.heap <> m.heap));
+                       OR old.value <> new.value AND s.heap <> m.heap))
+    OR EXISTS (SELECT FROM tillsync.made m, jsonb_each(s.parts) old
+                WHERE m.tab = w.tab AND old.value IS DISTINCT FROM m.parts -> old.key);
+-- tables that came below one of the plan's, with rows that nobody captured
+CREATE OR REPLACE VIEW tillsync.came AS
+SELECT s.tab, n.nspname || '.' || c.relname AS part, c.relkind = 'r' AS has_rows
+  FROM tillsync.seen s
+  JOIN tillsync.made m USING (tab)
+ CROSS JOIN LATERAL jsonb_object_keys(m.parts) new (key)
+  JOIN pg_catalog.pg_class c ON c.oid = new.key::oid
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT s.parts ? new.key;
 
 -- reports of comparisons. scope: what was compared, empty for everything; totals: its sums, which make the trend
 CREATE TABLE IF NOT EXISTS tillsync.reconciliation (

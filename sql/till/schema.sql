@@ -161,7 +161,7 @@ CREATE TABLE IF NOT EXISTS tillsync_watch (
     plan_digest    TEXT,
     plan_top       INTEGER
 );
-INSERT OR IGNORE INTO tillsync_watch VALUES (1, -1, 0, '', NULL, NULL);
+INSERT OR IGNORE INTO tillsync_watch (one, schema_version, followed_seq, software) VALUES (1, -1, 0, '');
 
 -- What the plan asks for and this file does not have: a column, or (column '') a table that fits. Rows of such a table, and
 -- values of such a column, stay away until the file has it.

@@ -59,7 +59,11 @@ class DriftMachine(RealMachine):
         how = rng.choice(("rebuilt", "moved away", "one", "all", "all for a while"))
         if how in ("rebuilt", "moved away"):
             _rebuild(app, letter, moved=how == "moved away")
-        for name, _ in rng.sample(triggers, 1 if how == "one" else len(triggers)) if how in ("one", "all") else ():
+        for name, _ in (
+            rng.sample(triggers, min(len(triggers), 1) if how == "one" else len(triggers))
+            if how in ("one", "all")
+            else ()
+        ):
             app(f"DROP TRIGGER {name}")
         if how == "all for a while":
             for name, _ in triggers:

@@ -181,6 +181,11 @@ BELOW = {
     "deep": (PARTITIONED, "UPDATE t2_even SET name = 'direct'"),
     "dropped": (PARTITIONED, "DROP TABLE t1"),
     "dropped deep": (PARTITIONED, "DROP TABLE t2_even"),
+    "away for a rewrite": (
+        PARTITIONED,
+        "BEGIN; ALTER TABLE t DETACH PARTITION t1; ALTER TABLE t1 ALTER COLUMN name TYPE text USING upper(name);"
+        " ALTER TABLE t ATTACH PARTITION t1 FOR VALUES FROM (0) TO (10); COMMIT",
+    ),
     "detached": (PARTITIONED, "ALTER TABLE t DETACH PARTITION t1"),
     "attached": (PARTITIONED, "ALTER TABLE t ATTACH PARTITION bare FOR VALUES FROM (20) TO (30)"),
     "made": (
@@ -216,6 +221,70 @@ def test_what_is_written_to_a_partition_by_its_own_name_or_comes_and_goes_with_i
         assert shop.sql(left, ["t1"]) == [(0,)], "what is no part of it any more keeps nothing of ours"
     schema.uninstall(shop.conn)
     assert shop.sql("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'tillsync%'") == []
+
+
+TREE = "CREATE TABLE t (id INTEGER, day INTEGER, name TEXT, PRIMARY KEY (id, day))"
+DOWN: list[dict[str, Any]] = [{"name": "all", "direction": "down", "table": [{"name": "t"}]}]
+
+
+def test_a_partition_that_comes_sends_its_own_rows_and_waits_for_nobody_elses(build: Build) -> None:
+    """They come every night; a loader may be at work in another one for hours."""
+    shop, till = build(PARTITIONED, TREE, DOWN)
+    shop.sql("INSERT INTO t SELECT g, g % 20, 'n' FROM generate_series(1, 4) g")
+    shop.settle()
+    with connect(shop.settings.central.dsn, "a loader") as loader, loader.transaction():
+        loader.execute("INSERT INTO t1 VALUES (7, 7, 'is loaded')")
+        shop.sql("CREATE TABLE t3 (LIKE t); ALTER TABLE t ATTACH PARTITION t3 FOR VALUES FROM (30) TO (40)")
+        assert shop.agent.round().tick is None, "an empty one is no news"
+        shop.sql("ALTER TABLE t ATTACH PARTITION bare FOR VALUES FROM (20) TO (30)")
+        assert shop.agent.round().rows == 1
+        loader.execute("INSERT INTO t1 VALUES (8, 8, 'goes on')")
+    query = "SELECT id, day, name FROM t ORDER BY id, day"
+    assert [row[0] for row in same(shop, till, query)] == [1, 2, 3, 4, 7, 8, 9]
+    shop.sql("INSERT INTO t3 VALUES (10, 31, 'captured')")
+    assert len(same(shop, till, query)) == 8
+
+
+def test_what_was_a_partition_is_left_to_its_readers(build: Build) -> None:
+    shop, till = build(PARTITIONED, TREE, DOWN)
+    shop.sql("INSERT INTO t VALUES (1, 1, 'a'), (2, 11, 'b')")
+    shop.settle()
+    with connect(shop.settings.central.dsn, "pg_dump") as archive, archive.transaction():
+        shop.sql("ALTER TABLE t DETACH PARTITION t1")
+        archive.execute("SELECT * FROM t1")
+        assert same(shop, till, "SELECT id FROM t ORDER BY id") == [(2,)]
+    assert [d.is_stray for d in verify.differences(shop.conn, schema.installed(shop.conn))] == [True] * 5
+
+
+def test_another_sessions_temporary_table_below_one_stops_nothing(build: Build) -> None:
+    shop, till = build(INHERITED, TREE, DOWN)
+    with connect(shop.settings.central.dsn, "a report") as report:
+        report.execute("CREATE TEMP TABLE mine () INHERITS (t)")
+        shop.sql("ALTER TABLE t DISABLE TRIGGER USER")
+        shop.sql("INSERT INTO t VALUES (1, 1, 'a')")
+        assert same(shop, till, "SELECT id, day, name FROM t") == [(1, 1, "a")]
+
+
+def test_an_altered_function_is_found_where_only_partitions_run_it(build: Build) -> None:
+    shop, _ = build(PARTITIONED, TREE, DOWN)
+    shop.sql(
+        "CREATE OR REPLACE FUNCTION tillsync.tillsync_replica_t() RETURNS trigger LANGUAGE plpgsql"
+        " AS 'BEGIN RETURN NULL; END'"
+    )
+    shop.settle()
+    assert verify.differences(shop.conn, schema.installed(shop.conn)) == []
+
+
+def test_a_key_that_becomes_wider_is_logged_by_a_session_that_goes_on(build: Build) -> None:
+    shop, till = build(INHERITED, TREE, DOWN)
+    with connect(shop.settings.central.dsn, "a loader") as loader:
+        loader.execute("SET session_replication_role = replica")
+        loader.execute("INSERT INTO t VALUES (1, 1, 'a')")
+        shop.sql("ALTER TABLE t ALTER COLUMN id TYPE bigint")
+        loader.execute("INSERT INTO t VALUES (2, 1, 'b')")
+        shop.settle()
+        loader.execute("UPDATE t SET name = 'c' WHERE id = 2")
+    assert same(shop, till, "SELECT id, name FROM t ORDER BY id") == [(1, "a"), (2, "c")]
 
 
 @pytest.fixture

@@ -245,6 +245,37 @@ def test_b55_values_that_a_script_rewrites_without_a_trigger_reach_the_tills(
     )
 
 
+def test_b55_what_changes_while_something_else_is_put_right_is_found_in_the_next_round(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration goes on, statement by statement, while the agent is at work on its first one."""
+    shop, till = build()
+    differences, later = verify.differences, ["ALTER TABLE item ALTER COLUMN name TYPE text USING upper(name)"]
+
+    def meanwhile(*given: Any) -> list[verify.Difference]:
+        found = differences(*given)
+        for statement in later:
+            shop.sql(statement)
+        later.clear()
+        return found
+
+    monkeypatch.setattr(verify, "differences", meanwhile)
+    shop.sql("ALTER TABLE item ALTER COLUMN margin SET DEFAULT 1")
+    assert [row[1] for row in same(shop, till)] == [f"N{n}" for n in range(1, 6)]
+    assert not later
+
+
+def test_b55_a_column_that_head_office_generates_from_now_on_is_asked_of_no_till(build: Build) -> None:
+    shop, till = build("both")
+    shop.sql("ALTER TABLE item DROP COLUMN price")
+    shop.sql("ALTER TABLE item ADD COLUMN price numeric GENERATED ALWAYS AS (id * 2) STORED")
+    shop.settle()
+    till.sql("UPDATE item SET name = 'of the till' WHERE id = 2")
+    till.sql("INSERT INTO item VALUES (9, 'new', NULL)")
+    assert same(shop, till, "SELECT id, name FROM item ORDER BY id")[-1] == (9, "new")
+    assert shop.sql("SELECT count(*) FROM tillsync.parked") == [(0,)]
+
+
 def test_b56_another_key_while_deltas_of_the_old_one_are_on_their_way(build: Build) -> None:
     tables = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE, price NUMERIC)"
     shop, till = build("both", till=tables)
