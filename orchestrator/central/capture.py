@@ -106,6 +106,7 @@ def script(captured: Captured, source: CatalogTable, *, is_stamped: bool = False
     columns = {c.name: c for c in source.columns}
     logged = [*captured.key, *captured.routing]
     names = {
+        "table": identifier(captured.tab),
         "log": sql.Identifier(captured.log),
         "index": sql.Identifier(f"{captured.log}_xid"),
         "columns": _list(logged),

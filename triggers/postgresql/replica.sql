@@ -1,16 +1,20 @@
--- {function}  its name; {log} its log; {columns} key and routing columns; {absent}  as in insert.sql
+-- {function}  its name; {table} the captured table; {log} its log; {columns} key and routing columns; {absent}  as in insert.sql
 -- What logical replication brings is written row by row, and fires no statement trigger but that of TRUNCATE. This one fires
--- where session_replication_role is replica, as it is there. EXECUTE, because a plan of NEW.* outlives the table's row type.
+-- where session_replication_role is replica, as it is there. The table is joined, for none of its rows, so that a session's
+-- plan ends with the row type that NEW.* had when it was made.
 CREATE OR REPLACE FUNCTION tillsync.{function}() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $capture$
+#variable_conflict use_column
 BEGIN
     IF TG_OP <> 'INSERT' THEN
-        EXECUTE $log$INSERT INTO tillsync.{log} ({columns})
-            SELECT r.* FROM {absent} CROSS JOIN LATERAL (SELECT {columns} FROM (SELECT ($1).*) a_row) r$log$ USING OLD;
+        INSERT INTO tillsync.{log} ({columns})
+        SELECT r.* FROM {absent} CROSS JOIN LATERAL (
+            SELECT {columns} FROM (SELECT o.* FROM (SELECT OLD.*) o LEFT JOIN {table} t ON false) old_row) r;
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        EXECUTE $log$INSERT INTO tillsync.{log} ({columns})
-            SELECT r.* FROM {absent} CROSS JOIN LATERAL (SELECT {columns} FROM (SELECT ($1).*) a_row) r$log$ USING NEW;
+        INSERT INTO tillsync.{log} ({columns})
+        SELECT r.* FROM {absent} CROSS JOIN LATERAL (
+            SELECT {columns} FROM (SELECT n.* FROM (SELECT NEW.*) n LEFT JOIN {table} t ON false) new_row) r;
     END IF;
     RETURN NULL;
 END $capture$;
