@@ -16,6 +16,8 @@ from orchestrator.report import objects
 from orchestrator.service import office as offices
 from orchestrator.service import setup
 from orchestrator.settings import CentralSettings
+from orchestrator.till import pull
+from orchestrator.till.setup import install_till
 from tests.integration.cases.shop import CHANNELS, Shop
 
 ALL = "id IN (SELECT item_id FROM branch_item b WHERE b.branch_id = :branch_id)"
@@ -144,3 +146,18 @@ def test_a_table_that_leaves_the_plan_stays_at_the_tills_as_it_is(stocked: Shop)
     _, effects = setup.apply_settings(_with(stocked, CHANNELS))
     stocked.settle()
     assert stocked.tills["T1"].sql("SELECT id FROM price_list") == [(1,), (2,)]
+
+
+def test_a_plan_that_an_installation_brought_is_no_reason_to_load_anything_anew(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = shop.till("T1", "B1")
+    shop.settle()
+    shop.sql("ALTER TABLE contact DROP COLUMN city")
+    shop.agent.round()
+    install_till(one.settings, shop.world)
+    assert one.sql("SELECT plan_version FROM tillsync_state") == [(2,)]
+    anew: list[None] = []
+    monkeypatch.setattr(pull, "_want_everything", lambda db: anew.append(None))
+    one.sync()
+    assert anew == []
