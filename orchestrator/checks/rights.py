@@ -42,7 +42,7 @@ def findings(conn: psycopg.Connection, plan: Plan) -> Iterator[Finding]:
             what = f"row security hides rows of {name} from {user}: tills would lose them"
             yield Finding(SUBJECT, what, f'ALTER ROLE "{user}" BYPASSRLS')
         if not row["owner"]:
-            what = f"{user} does not own {name}: after a change of the table the triggers wait for a person"
+            what = f"{user} does not own {name} with all below it: after a change of it the triggers wait for a person"
             yield Finding(SUBJECT, what, "run `tillsync repair-triggers central` as the owner then", is_advice=True)
         if row["unlogged"]:
             what = f"{name} is UNLOGGED: a crash empties it, and then the tills"

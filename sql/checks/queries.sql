@@ -16,12 +16,14 @@ SELECT coalesce(nullif(application_name, ''), usename, 'a session') AS who, pid,
  ORDER BY xact_start LIMIT 5
 
 -- name: table_rights
--- rights of the login on the tables of the plan: to read them, and to write those that come up
+-- rights of the login on the tables of the plan: to read them, and to write those that come up; owner: also of those below
 SELECT t.name, c.oid IS NOT NULL AS there, c.relpersistence = 'u' AS unlogged, c.relrowsecurity AND NOT c.relowner = r.oid AND NOT r.rolbypassrls AS hidden,
        has_schema_privilege(n.oid, 'USAGE') AS usage,
        has_table_privilege(c.oid, 'SELECT') AS read,
        has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE') AS write,
-       pg_has_role(c.relowner, 'USAGE') AS owner
+       NOT EXISTS (WITH RECURSIVE tree (oid) AS (
+                       SELECT c.oid UNION SELECT i.inhrelid FROM tree JOIN pg_catalog.pg_inherits i ON i.inhparent = tree.oid)
+                   SELECT FROM tree JOIN pg_catalog.pg_class p USING (oid) WHERE NOT pg_has_role(p.relowner, 'USAGE')) AS owner
   FROM unnest(%(tables)s::text[]) t (name)
   LEFT JOIN (pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace)
          ON n.nspname || '.' || c.relname = t.name

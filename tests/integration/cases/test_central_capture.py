@@ -17,6 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from orchestrator.central import schema, verify
 from orchestrator.central.agent import CentralAgent
+from orchestrator.checks import rights
 from orchestrator.core.world import World
 from orchestrator.demo.server import Cluster, Server
 from orchestrator.errors import ConfigError
@@ -285,6 +286,25 @@ def test_a_key_that_becomes_wider_is_logged_by_a_session_that_goes_on(build: Bui
         shop.settle()
         loader.execute("UPDATE t SET name = 'c' WHERE id = 2")
     assert same(shop, till, "SELECT id, name FROM t ORDER BY id") == [(1, "a"), (2, "c")]
+
+
+def test_the_preflight_says_whose_partition_the_login_cannot_look_after(build: Build) -> None:
+    shop, _ = build(PARTITIONED, TREE, DOWN)
+    shop.sql("CREATE ROLE tree_owner")
+    for table in ("t", "t1", "t2", "t2_odd", "t2_even"):
+        shop.sql(f"ALTER TABLE {table} OWNER TO tree_owner")
+    shop.sql("SET ROLE tree_owner")
+
+    def advice() -> list[str]:
+        return [f.what for f in rights.findings(shop.conn, shop.prepared.plan) if f.is_advice]
+
+    assert advice() == []
+    shop.sql("RESET ROLE")
+    shop.sql("ALTER TABLE t2_even OWNER TO CURRENT_USER")
+    shop.sql("SET ROLE tree_owner")
+    (said,) = advice()
+    assert "does not own public.t with all below it" in said
+    shop.sql("RESET ROLE")
 
 
 @pytest.fixture
