@@ -108,6 +108,11 @@ def newest_plan(conn: psycopg.Connection, version: int | None = None) -> Plan | 
     return plans.decode(row[1]) if row else None
 
 
+def plans_since(conn: psycopg.Connection, version: int) -> list[Plan]:
+    """The installed plans from that version on, in order."""
+    return [plans.decode(body) for (body,) in conn.execute(assets.query("central.plans_since"), {"version": version})]
+
+
 def installed(conn: psycopg.Connection) -> Prepared:
     """The installed plan with what follows from it. Raises TS-301 where nothing is installed, TS-304 where an earlier
     version was."""

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from orchestrator import assets
 from orchestrator.central.routing import Route, Statement, routes
-from orchestrator.central.schema import Prepared, newest_plan
+from orchestrator.central.schema import Prepared, plans_since
 from orchestrator.central.span import Span
 from orchestrator.central.spool import Spool
 from orchestrator.core import wire
@@ -162,12 +162,14 @@ class TickMaker:
 
     def replanned(self, since: int | None) -> dict[str, bool]:
         """After a change of plan since that version: every table is looked at again, and those whose columns changed
-        (true) are sent again."""
+        (true) are sent again. Also where they changed back: a till may have taken a plan that no tick was made by."""
         if since is None or since == self._plan.version:
             return {}
-        before = newest_plan(self._conn, since)
-        known = {t.name: t.columns for _, t in before.tables()} if before else {}
-        return {r.table.name: known.get(r.table.name) != r.table.columns for r in self._routes}
+        plans = plans_since(self._conn, since)
+        told = [{t.name: t.columns for _, t in plan.tables()} for plan in plans if plans[0].version == since] or [{}]
+        return {
+            r.table.name: any(columns.get(r.table.name) != r.table.columns for columns in told) for r in self._routes
+        }
 
     def _collect(self, tick: Tick, table: Table, kind: str, statement: Statement, *, many: bool) -> set[int]:
         """Run a routing statement and spool its parts; the streams that got any."""

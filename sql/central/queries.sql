@@ -57,6 +57,9 @@ SELECT n.nspname AS schema, c.relname AS table, c.relkind::text AS kind,
 -- name: newest_plan
 SELECT version, body FROM tillsync.plan WHERE version = coalesce(%(version)s, version) ORDER BY version DESC LIMIT 1
 
+-- name: plans_since
+SELECT body FROM tillsync.plan WHERE version >= %(version)s ORDER BY version
+
 -- name: triggers_of_ours
 -- every trigger of ours on the application's tables, with the function behind it
 SELECT n.nspname || '.' || c.relname AS tab, t.tgname AS trigger, p.proname AS function

@@ -18,7 +18,7 @@ from orchestrator.service import setup
 from orchestrator.settings import CentralSettings
 from orchestrator.till import pull
 from orchestrator.till.setup import install_till
-from tests.integration.cases.shop import CHANNELS, Shop
+from tests.integration.cases.shop import CHANNELS, Died, Shop, dying_at
 
 ALL = "id IN (SELECT item_id FROM branch_item b WHERE b.branch_id = :branch_id)"
 ITEMS = "SELECT id FROM item ORDER BY id"
@@ -146,6 +146,24 @@ def test_a_table_that_leaves_the_plan_stays_at_the_tills_as_it_is(stocked: Shop)
     _, effects = setup.apply_settings(_with(stocked, CHANNELS))
     stocked.settle()
     assert stocked.tills["T1"].sql("SELECT id FROM price_list") == [(1,), (2,)]
+
+
+def test_a_column_that_left_the_plan_for_a_moment_is_sent_again(stocked: Shop) -> None:
+    """The till took the plan without it, and a tick that was made before; head office made none by that plan."""
+    one = stocked.tills["T1"]
+    stocked.sql("INSERT INTO item VALUES (500, 'c500', 'new', 5)")
+    stocked.sql("INSERT INTO branch_item VALUES ('B1', 500)")
+    stocked.agent.round()
+    setup.install_central(with_item(stocked, exclude=["name"]))
+    stocked.restart(dying_at(stocked.world, "publish.routed"))
+    with pytest.raises(Died):
+        stocked.agent.round()
+    one.sync()
+    assert one.sql("SELECT name FROM item WHERE id = 500") == [(None,)]
+    setup.install_central(with_item(stocked))
+    stocked.restart()
+    stocked.settle()
+    assert one.sql("SELECT name FROM item WHERE id = 500") == [("new",)]
 
 
 def test_a_plan_that_an_installation_brought_is_no_reason_to_load_anything_anew(
