@@ -86,10 +86,11 @@ def _take_plan(db: apsw.Connection, relay: Relay, world: World, top: int, *, is_
     check_age(db, plan)
     if plan.version < mine:
         log.warning("head office has lost this till's plan, and works by an older one", lost=mine, plan=plan.version)
-    is_another = watch.digest_of(body) != (watch.noted_digest(db) or watch.digest_of(body))
+    digest = watch.digest_of(body)
+    is_another = watch.noted_digest(db) not in (None, digest)
     with transaction(db):
         report = schema.install_within(db, plan, instance=str(world.random63()))
-        watch.note_plan(db, body, top)
+        watch.note_plan(db, digest, top)
         if is_another and plan.version <= mine:  # what lies between the two nobody knows
             _want_everything(db)
     drift.tell(report)

@@ -73,10 +73,9 @@ def noted_digest(db: apsw.Connection) -> str | None:
     return found
 
 
-def note_plan(db: apsw.Connection, body: str, top: int) -> None:
-    """The till has taken the plan `body`, when the relay's newest tick was `top`."""
-    noted = (__version__, digest_of(body), top)
-    db.execute("UPDATE tillsync_watch SET software = ?, plan_digest = ?, plan_top = ?", noted)
+def note_plan(db: apsw.Connection, digest: str, top: int) -> None:
+    """The till has taken the plan of that MD5, when the relay's newest tick was `top`."""
+    db.execute("UPDATE tillsync_watch SET software = ?, plan_digest = ?, plan_top = ?", (__version__, digest, top))
 
 
 def plan_top(db: apsw.Connection, top: int) -> int:

@@ -4,15 +4,18 @@ settings that a DBA applies. What was not captured cannot be told in order; in t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from random import Random
 from typing import Any
 
 from orchestrator.central import schema
 from orchestrator.service import office as offices
 from orchestrator.settings import CentralSettings
+from tests.integration.cases.shop import Shop, Till
+from tests.integration.cases.test_drift import rebuild
+from tests.integration.cases.test_loading import office
 from tests.model import papers, real_oracle
-from tests.model.chain import STATES
+from tests.model.papers import Sql
 from tests.model.real import RealTill
 from tests.model.test_real_parts import RealMachine
 
@@ -32,7 +35,6 @@ COME_AND_GO, DEFAULTS = ("note", "x", "y"), ("", " DEFAULT 'd'")
 LETTERS = "cbnmshluk"
 TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = ? AND name LIKE 'tillsync%' ORDER BY rowid"
 DEFINITION = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
-Sql = Callable[..., Any]
 
 
 class DriftMachine(RealMachine):
@@ -58,7 +60,7 @@ class DriftMachine(RealMachine):
         triggers = app(TRIGGERS, letter)
         how = rng.choice(("rebuilt", "moved away", "one", "all", "all for a while"))
         if how in ("rebuilt", "moved away"):
-            _rebuild(app, letter, moved=how == "moved away")
+            _rebuild(till.real, letter, moved=how == "moved away")
         for name, _ in (
             rng.sample(triggers, min(len(triggers), 1) if how == "one" else len(triggers))
             if how in ("one", "all")
@@ -137,9 +139,7 @@ class DriftMachine(RealMachine):
     def a_channel_is_loaded_anew(self, seed: int) -> None:
         rng, till = self._drawn(seed)
         if rng.random() < 0.5:
-            shop = self._prepared()
-            office = offices.Office(shop.settings, shop.world, shop.conn, shop.relay, shop.prepared)
-            offices.reload(office, till.node, rng.choice((None, "rows", "papers", "shapes")))
+            offices.reload(office(self._prepared()), till.node, rng.choice((None, "rows", "papers", "shapes")))
 
     def a_till_moves_to_the_other_store(self, seed: int) -> None:
         self._prepared()
@@ -161,13 +161,9 @@ class DriftMachine(RealMachine):
 
     # The rest --------------------------------------------------------------------------------------------------------
 
-    def _drawn(self, seed: int) -> tuple[Random, RealTill]:
-        rng, drawn = self._later(seed)
-        return rng, self.world.tills[drawn.node]
-
-    def _prepared(self) -> Any:
+    def _prepared(self) -> Shop:
         """The shop, with the plan that is installed by now."""
-        shop = self.world.shop
+        shop: Shop = self.world.shop
         shop.prepared = schema.installed(shop.conn)
         return shop
 
@@ -183,7 +179,7 @@ class DriftMachine(RealMachine):
                 self._write_shapes(sql, mark, rng, store)
             elif letter == "s":
                 if till:
-                    self._sell_past(rng, till)
+                    self._sell(rng, till)
             else:
                 known = till.rows if till else self.world.central.rows
                 pk, new = self._written(
@@ -194,11 +190,6 @@ class DriftMachine(RealMachine):
                     self.world.till_write(till, pk, new)
                 else:
                     self.world.office_write(pk, new)
-
-    def _sell_past(self, rng: Random, till: RealTill) -> None:
-        pk, new = self._new_key(rng, "s"), (till.store, "0", str(rng.randint(1, 9)), STATES[0])
-        self.world.sales[pk] = {new}
-        self.world.till_write(till, pk, new)
 
     def _write_shapes(self, sql: Sql, mark: str, rng: Random, store: str) -> None:
         columns = [c for c in (_till_columns(sql) if mark == "?" else _office_columns(sql)) if c not in ("pk", "store")]
@@ -222,7 +213,7 @@ class DriftMachine(RealMachine):
         own = _till_columns(till.real.sql)
         query = f"SELECT {', '.join(c['name'] for c in table['columns'] if c['name'] in own)} FROM k"
         wanted = shop.sql(f"{query} WHERE {table['filter'].replace(':branch_id', '%s')}", till.store)
-        given_up = {str(pk) for (pk,) in shop.sql("SELECT key ->> 'pk' FROM tillsync.parked WHERE state = 'parked'")}
+        given_up = real_oracle.parked_of(self.world, "k")
         left = {row for row in set(wanted) ^ set(till.real.sql(query)) if row[0] not in given_up}
         assert not left, f"{till.node} differs from head office in {left}"
 
@@ -230,21 +221,18 @@ class DriftMachine(RealMachine):
 RULES = [name for name in vars(DriftMachine) if not name.startswith("_") and name != "teardown"]
 
 
-def _rebuild(app: Sql, letter: str, *, moved: bool) -> None:
+def _rebuild(till: Till, letter: str, *, moved: bool) -> None:
     """As an upgrade does it: the new table beside the old one, or the old one moved out of the way."""
-    ((made,),) = app(DEFINITION, letter)
-    app("BEGIN")
+    ((made,),) = till.sql(DEFINITION, letter)
+    till.sql("BEGIN")
     if moved:
-        app(f"ALTER TABLE {letter} RENAME TO was")
-        app(made)
-        app(f"INSERT INTO {letter} SELECT * FROM was")
-        app("DROP TABLE was")
+        till.sql(f"ALTER TABLE {letter} RENAME TO was")
+        till.sql(made)
+        till.sql(f"INSERT INTO {letter} SELECT * FROM was")
+        till.sql("DROP TABLE was")
     else:
-        app(made.replace(f'"{letter}"', letter, 1).replace(f"CREATE TABLE {letter}", "CREATE TABLE upgraded", 1))
-        app(f"INSERT INTO upgraded SELECT * FROM {letter}")
-        app(f"DROP TABLE {letter}")
-        app(f"ALTER TABLE upgraded RENAME TO {letter}")
-    app("COMMIT")
+        rebuild(till, letter, made[made.index("(") + 1 : made.rindex(")")])
+    till.sql("COMMIT")
 
 
 def _till_columns(sql: Sql) -> list[str]:

@@ -52,9 +52,7 @@ class Machine(RuleBasedStateMachine):
     @rule(seed=SEED)
     def till_sells(self, seed: int) -> None:
         rng, till = self._later(seed)
-        pk, new = self._new_key(rng, "s"), (till.store, "0", str(rng.randint(1, 9)), STATES[0])
-        self.world.sales[pk] = {new}
-        self.world.till_write(till, pk, new)
+        self._sell(rng, till)
 
     @rule(seed=SEED)
     def all_write_at_once(self, seed: int) -> None:
@@ -168,6 +166,11 @@ class Machine(RuleBasedStateMachine):
                 "status": rng.choice(STATES if pk[-1] == "x" and not moves else STATES[STATES.index(row[3]) :]),
             }[COLUMNS[place]]
         return (values[0], values[1], values[2], values[3])
+
+    def _sell(self, rng: Random, till: Any) -> None:
+        pk, new = self._new_key(rng, "s"), (till.store, "0", str(rng.randint(1, 9)), STATES[0])
+        self.world.sales[pk] = {new}
+        self.world.till_write(till, pk, new)
 
     def _new_key(self, rng: Random, letters: str) -> str:
         return f"{rng.choice(letters)}{self._made()}{rng.choice(('', '', 'x'))}"

@@ -13,7 +13,7 @@ COMPARING_ROUNDS_MAX = 30
 def check(chain: RealChain) -> None:
     """The chain has come to rest."""
     rows, inbound = chain.central.rows, chain.central.inbound()
-    given_up = _parked(chain, *TABLES)
+    given_up = parked_of(chain, *TABLES)
     if chain.calm and not (chain.moved or chain.forgot or chain.drifted):
         assert not given_up, f"{given_up}: what was given away is a conflict, and strange only to who has forgotten it"
     for till in chain.tills.values():
@@ -39,14 +39,14 @@ def check(chain: RealChain) -> None:
     _papers_are_right(chain)
 
 
-def _parked(chain: RealChain, *tables: str) -> set[str]:
+def parked_of(chain: RealChain, *tables: str) -> set[str]:
     listed = "SELECT key ->> 'pk' FROM tillsync.parked WHERE state = 'parked' AND tab = ANY (%s)"
     return {pk for (pk,) in chain.shop.sql(listed, [f"public.{name}" for name in tables])}
 
 
 def _papers_are_right(chain: RealChain) -> None:
     """What differs is parked, or waits for what is; and when a person has given that up, nothing differs."""
-    given_up = _parked(chain, *papers.LETTERS)
+    given_up = parked_of(chain, *papers.LETTERS)
     for till in chain.tills.values():
         waits = {k for (k,) in till.real.sql("SELECT json_extract(key, '$[0]') FROM tillsync_problem")}
         differ = papers.differing(chain.shop.sql, till.real.sql, till.store)

@@ -16,7 +16,7 @@ from orchestrator.demo.databases import Server
 from tests.integration.cases.test_restores import copy_of, put_back
 from tests.model import real_oracle
 from tests.model.machine import Machine
-from tests.model.real import Edit, RealChain
+from tests.model.real import Edit, RealChain, RealTill
 
 SCHEDULES = int(os.environ.get("TILLSYNC_REAL_SCHEDULES", "6"))
 STEPS = int(os.environ.get("TILLSYNC_REAL_STEPS", "40"))
@@ -48,8 +48,7 @@ class RealMachine(Machine):
     tick = collect
 
     def a_till_is_backed_up_or_restored(self, seed: int) -> None:
-        rng, drawn = self._later(seed)
-        till = self.world.tills[drawn.node]
+        rng, till = self._drawn(seed)
         if till.node in self.files and rng.random() < 0.6:
             put_back(till.real, self.files[till.node])
             self._lost()
@@ -77,21 +76,25 @@ class RealMachine(Machine):
             self.world.forget()
 
     def a_till_writes_papers(self, seed: int) -> None:
-        rng, drawn = self._later(seed)
-        self.world.papers(self.world.tills[drawn.node], rng)
+        rng, till = self._drawn(seed)
+        self.world.papers(till, rng)
 
     def head_office_writes_papers(self, seed: int) -> None:
         rng, _ = self._later(seed)
         self.world.papers(None, rng)
 
     def a_till_moves_to_the_other_store(self, seed: int) -> None:
-        rng, drawn = self._later(seed)
+        rng, till = self._drawn(seed)
         if rng.random() < 0.3:
-            self.world.move(self.world.tills[drawn.node])
+            self.world.move(till)
 
     def teardown(self) -> None:
         self.world.drain()
         real_oracle.check(self.world)
+
+    def _drawn(self, seed: int) -> tuple[Random, RealTill]:
+        rng, drawn = self._later(seed)
+        return rng, self.world.tills[drawn.node]
 
     def _time_for(self, node: str) -> None:
         self._later()

@@ -159,6 +159,9 @@ def test_partitions_log_under_their_parent(build: Build) -> None:
     assert same(shop, till, query) == []
 
 
+TREE = "CREATE TABLE t (id INTEGER, day INTEGER, name TEXT, PRIMARY KEY (id, day))"
+DOWN: list[dict[str, Any]] = [{"name": "all", "direction": "down", "table": [{"name": "t"}]}]
+TREE_ROWS = "SELECT id, day, name FROM t ORDER BY id, day"
 PARTITIONED = """
 CREATE TABLE t (id int, day int, name text, PRIMARY KEY (id, day)) PARTITION BY RANGE (day);
 CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (0) TO (10);
@@ -203,29 +206,23 @@ def test_what_is_written_to_a_partition_by_its_own_name_or_comes_and_goes_with_i
     build: Build, central: str, script: str
 ) -> None:
     """PostgreSQL fires the statement triggers of the table that the statement names, and none for ATTACH and DETACH."""
-    tables = "CREATE TABLE t (id INTEGER, day INTEGER, name TEXT, PRIMARY KEY (id, day))"
-    shop, till = build(central, tables, [{"name": "all", "direction": "down", "table": [{"name": "t"}]}])
-    query = "SELECT id, day, name FROM t ORDER BY id, day"
+    shop, till = build(central, TREE, DOWN)
     shop.sql("INSERT INTO t VALUES (1, 1, 'a'), (2, 11, 'b'), (3, 12, 'c')")
-    before = same(shop, till, query)
+    before = same(shop, till, TREE_ROWS)
     shop.sql(script)
     shop.settle()
-    after = same(shop, till, query)
+    after = same(shop, till, TREE_ROWS)
     assert after != before or script.endswith("NO INHERIT t")
     ((logged,),) = shop.sql("SELECT count(*) FROM tillsync.log_t")
     shop.sql("UPDATE t SET name = name || '!'")
     assert shop.sql("SELECT count(*) - %s FROM tillsync.log_t", logged) == [(len(after),)], "through the table: once"
-    same(shop, till, query)
+    same(shop, till, TREE_ROWS)
     assert verify.differences(shop.conn, schema.installed(shop.conn)) == []
     left = "SELECT count(*) FROM pg_trigger WHERE tgrelid = ANY (%s::regclass[]) AND tgname LIKE 'tillsync%%'"
     if script.startswith("ALTER TABLE t DETACH") or script.endswith("NO INHERIT t"):
         assert shop.sql(left, ["t1"]) == [(0,)], "what is no part of it any more keeps nothing of ours"
     schema.uninstall(shop.conn)
     assert shop.sql("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'tillsync%'") == []
-
-
-TREE = "CREATE TABLE t (id INTEGER, day INTEGER, name TEXT, PRIMARY KEY (id, day))"
-DOWN: list[dict[str, Any]] = [{"name": "all", "direction": "down", "table": [{"name": "t"}]}]
 
 
 def test_a_partition_that_comes_sends_its_own_rows_and_waits_for_nobody_elses(build: Build) -> None:
@@ -240,10 +237,9 @@ def test_a_partition_that_comes_sends_its_own_rows_and_waits_for_nobody_elses(bu
         shop.sql("ALTER TABLE t ATTACH PARTITION bare FOR VALUES FROM (20) TO (30)")
         assert shop.agent.round().rows == 1
         loader.execute("INSERT INTO t1 VALUES (8, 8, 'goes on')")
-    query = "SELECT id, day, name FROM t ORDER BY id, day"
-    assert [row[0] for row in same(shop, till, query)] == [1, 2, 3, 4, 7, 8, 9]
+    assert [row[0] for row in same(shop, till, TREE_ROWS)] == [1, 2, 3, 4, 7, 8, 9]
     shop.sql("INSERT INTO t3 VALUES (10, 31, 'captured')")
-    assert len(same(shop, till, query)) == 8
+    assert len(same(shop, till, TREE_ROWS)) == 8
 
 
 def test_what_was_a_partition_is_left_to_its_readers(build: Build) -> None:
@@ -342,9 +338,7 @@ def test_what_logical_replication_brings_to_head_office_is_captured(
     build: Build, replicated: Callable[[Shop], psycopg.Connection], central: str
 ) -> None:
     """Its worker writes row by row, and fires no statement trigger but that of TRUNCATE."""
-    tables = "CREATE TABLE t (id INTEGER, day INTEGER, name TEXT, PRIMARY KEY (id, day))"
-    shop, till = build(central, tables, [{"name": "all", "direction": "down", "table": [{"name": "t"}]}])
-    query = "SELECT id, day, name FROM t ORDER BY id, day"
+    shop, till = build(central, TREE, DOWN)
     erp = replicated(shop)
     for statement in (
         "INSERT INTO t VALUES (1, 1, 'a'), (2, 11, 'b'), (3, 12, 'c')",
@@ -355,11 +349,11 @@ def test_what_logical_replication_brings_to_head_office_is_captured(
         "INSERT INTO t VALUES (4, 3, 'd')",
     ):
         erp.execute(statement)
-        wanted = erp.execute(query).fetchall()
+        wanted = erp.execute(TREE_ROWS.encode()).fetchall()
         deadline = time.monotonic() + 20
-        while shop.sql(query) != wanted and time.monotonic() < deadline:
+        while shop.sql(TREE_ROWS) != wanted and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert same(shop, till, query) == wanted, statement
+        assert same(shop, till, TREE_ROWS) == wanted, statement
 
 
 def test_the_applications_own_answers_stay_its_own(build: Build) -> None:
